@@ -1,0 +1,131 @@
+"""The one door to Postgres: every connection this project opens with psycopg is opened here.
+
+Safe behind a transaction pooler (Neon's `-pooler` hosts are PgBouncer in transaction mode): no
+prepared statements, no session state; use `SET LOCAL` and transaction-level locks only. DuckDB's
+own connection is opened in outreach_assets/steps/extract.py from `Postgres.conninfo`.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import psycopg
+from psycopg import conninfo as libpq
+from psycopg.rows import TupleRow
+
+from outreach_core.errors import PermanentError, RetryableError
+
+Connection = psycopg.Connection[TupleRow]
+UndefinedTable = psycopg.errors.UndefinedTable
+
+CONNECT_TIMEOUT_SECONDS = 15  # a suspended Neon compute takes a few seconds to wake
+# What a server says with these codes will be the same next time.
+REFUSALS = re.compile(
+    r"password authentication failed|role .* does not exist|database .* does not exist"
+    r"|no pg_hba.conf entry|invalid connection option|missing \"=\"|invalid (sslmode|port|integer)"
+    r"|could not translate host name|Name or service not known|endpoint",
+    re.IGNORECASE,
+)
+
+
+class DatabaseUnreachableError(RetryableError):
+    """No answer from the server, or the connection was lost."""
+
+
+class DatabaseRefusedError(PermanentError):
+    """The server answered and said no: wrong password, no such database, no permission."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postgres:
+    """Where a database is and how to get in. `conninfo` holds the password and is never shown."""
+
+    conninfo: str = field(repr=False)
+    name: str
+    """What messages call it: `NEON_HOST ep-x.neon.tech`, `the embedded PostgreSQL`."""
+
+    @contextmanager
+    def connect(self, *, autocommit: bool = False) -> Iterator[Connection]:
+        """One connection; commits when the block ends well, rolls back when it raises.
+
+        Raises DatabaseUnreachableError or DatabaseRefusedError, also for a connection that is lost
+        inside the block. Neither message holds the connection string.
+        """
+        try:
+            libpq.conninfo_to_dict(self.conninfo)
+        except psycopg.ProgrammingError as error:
+            says = self.redacted(str(error))
+            raise DatabaseRefusedError(
+                f"{self.name}: cannot read the connection string: {says}"
+            ) from None
+        with (
+            self.errors(),
+            psycopg.connect(
+                self.conninfo,
+                autocommit=autocommit,
+                prepare_threshold=None,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                application_name="outreach",
+            ) as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn psycopg's connection errors inside the block into ours, without the secret."""
+        try:
+            yield
+        except psycopg.OperationalError as error:
+            named = self.named_error(error)
+            if named is None:
+                raise
+            raise named from None  # psycopg prints the whole connection string on a typo
+
+    def named_error(
+        self, error: psycopg.OperationalError
+    ) -> DatabaseUnreachableError | DatabaseRefusedError | None:
+        """Ours for a connection that failed, None for a mistake in a statement."""
+        says = self.redacted(str(error))
+        if error.sqlstate is not None and not error.sqlstate.startswith(("08", "57", "53", "28")):
+            return None
+        if (error.sqlstate or "").startswith("28") or REFUSALS.search(says):
+            return DatabaseRefusedError(f"{self.name} refused the connection: {says}")
+        return DatabaseUnreachableError(f"{self.name} cannot be reached: {says}")
+
+    def redacted(self, text: str) -> str:
+        """The text without our password, our whole connection string or any `password=`."""
+        return redacted(text, self.conninfo)
+
+    @property
+    def url(self) -> str:
+        """The same as `postgresql://user:password@host:port/database?…`, for libraries that want one."""
+        parts = dict(libpq.conninfo_to_dict(self.conninfo))
+        host, port = parts.pop("host", "localhost"), parts.pop("port", "5432")
+        user, password = (quote(str(parts.pop(k, "")), safe="") for k in ("user", "password"))
+        database = parts.pop("dbname", "postgres")
+        options = "&".join(f"{k}={quote(str(v), safe='')}" for k, v in parts.items())
+        return f"postgresql://{user}:{password}@{host}:{port}/{database}" + (
+            f"?{options}" if options else ""
+        )
+
+    def database(self, dbname: str) -> "Postgres":
+        """The same server, another database."""
+        return Postgres(conninfo=libpq.make_conninfo(self.conninfo, dbname=dbname), name=self.name)
+
+
+def redacted(text: str, conninfo: str) -> str:
+    """The text on one line, without the connection string or the password in it."""
+    secrets = [conninfo]
+    try:
+        password = libpq.conninfo_to_dict(conninfo).get("password")
+        secrets += [str(password), quote(str(password), safe="")] if password else []
+    except psycopg.ProgrammingError:
+        # A string libpq cannot read may show any part of itself in an error.
+        secrets += sorted((w for w in re.split(r"[\s@:/?&=]+", conninfo) if len(w) > 3), key=len)[
+            ::-1
+        ]
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return " ".join(re.sub(r"password=\S+", "password=***", text).split())
