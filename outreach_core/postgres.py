@@ -100,7 +100,7 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """The same as `postgresql://user:password@host:port/database?…`, for libraries that want one."""
+        """The same as `postgresql://user:password@host:port/database`, for libraries that ask for a URL."""
         parts = dict(libpq.conninfo_to_dict(self.conninfo))
         host, port = parts.pop("host", "localhost"), parts.pop("port", "5432")
         user, password = (quote(str(parts.pop(k, "")), safe="") for k in ("user", "password"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from outreach_core.errors import SettingsError
@@ -118,14 +119,14 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings of this process. Raises SettingsError naming each wrong variable and the cure."""
+    """This process's settings. Raises SettingsError naming each wrong variable and the cure."""
     try:
         return Settings()
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(e) for e in error.errors())) from None
 
 
-def _sentence(error: "ErrorDetails") -> str:  # type: ignore[name-defined]  # noqa: F821
+def _sentence(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not error["loc"]:
         return message

@@ -36,13 +36,13 @@ def checked_states(states: Iterable[str]) -> tuple[str, ...]:
     if unknown:
         raise UnknownStateError(
             f"unknown state {', '.join(unknown)}: expected a two-letter code such as WV, "
-            f"a territory ({', '.join(('DC', 'AS', 'GU', 'MP', 'PR', 'VI'))}) or '{UNASSIGNED}'",
+            f"DC, a territory (AS, GU, MP, PR, VI) or '{UNASSIGNED}'",
         )
     return tuple(s for s in ALL_STATES if s in asked)
 
 
 def contiguous_ranges(states: Iterable[str]) -> list[tuple[str, ...]]:
-    """The states cut into runs of neighbours, because one Dagster run covers one partition range."""
+    """The states cut into neighbours, because one Dagster run covers one partition range."""
     asked = set(states)
     ranges: list[list[str]] = [[]]
     for state in ALL_STATES:
