@@ -46,6 +46,16 @@ class Postgres:
     name: str
     """What messages call it: `NEON_HOST ep-x.neon.tech`, `the embedded PostgreSQL`."""
 
+    @classmethod
+    def at(  # noqa: PLR0913 the parts of an address, by name
+        cls, *, host: str, port: int, database: str, user: str, password: str, sslmode: str
+    ) -> "Postgres":
+        """The database at this address, named by its host."""
+        conninfo = libpq.make_conninfo(
+            host=host, port=port, dbname=database, user=user, password=password, sslmode=sslmode
+        )
+        return cls(conninfo=conninfo, name=f"NEON_HOST {host}")
+
     @contextmanager
     def connect(self, *, autocommit: bool = False) -> Iterator[Connection]:
         """One connection; commits when the block ends well, rolls back when it raises.
@@ -100,7 +110,7 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """The same as `postgresql://user:password@host:port/database`, for libraries that ask for a URL."""
+        """The same as `postgresql://user:password@host:port/database`, for who wants a URL."""
         parts = dict(libpq.conninfo_to_dict(self.conninfo))
         host, port = parts.pop("host", "localhost"), parts.pop("port", "5432")
         user, password = (quote(str(parts.pop(k, "")), safe="") for k in ("user", "password"))

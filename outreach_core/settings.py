@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from dotenv import load_dotenv
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,7 +33,6 @@ class Settings(BaseSettings):
     """What the environment says. Field names are the variables' names in lower case."""
 
     model_config = SettingsConfigDict(
-        env_file=PROJECT_FOLDER / ".env",
         extra="ignore",
         env_ignore_empty=True,
         hide_input_in_errors=True,
@@ -119,7 +119,12 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """This process's settings. Raises SettingsError naming each wrong variable and the cure."""
+    """Settings of this process, `.env` included.
+
+    `.env` goes into the environment first, so that Dagster's own `EnvVar`s see the same values.
+    Raises SettingsError naming each wrong variable and the cure.
+    """
+    load_dotenv(PROJECT_FOLDER / ".env")
     try:
         return Settings()
     except ValidationError as error:

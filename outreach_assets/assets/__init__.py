@@ -1,0 +1,1 @@
+"""The graph: each body calls the steps and reports what they did."""

@@ -1,0 +1,1 @@
+"""The work, in plain Python and SQL: extract, validate, export, upload, record. No Dagster."""

@@ -1,0 +1,225 @@
+"""The judged rows of each state into four Parquet files and a receipt under exports/.
+
+What reached the files is held against what was judged before anything is uploaded; uploading is
+upload.py's. Files are whole or absent: written beside their place and renamed.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+
+import duckdb
+
+from b2_resources import keys
+from outreach_assets.steps.extract import STATE, ExtractedTable
+from outreach_assets.steps.manifest import FileFacts, Manifest, SourceFacts
+from outreach_assets.steps.private_duckdb import DiskFullError, Duck
+from outreach_assets.steps.validate import REASONS, StateVerdict, Tally, Verdicts, key_tally, tally
+from outreach_assets.tables.table import Table, Verdict, fingerprint
+from outreach_core.errors import PermanentError
+
+# One COPY of one state is too small for DuckDB to use two threads; two at once are.
+WRITERS = 2
+
+
+class ExportDiffersError(PermanentError):
+    """A Parquet file does not hold the rows or the columns that were judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What an export is called and where it goes."""
+
+    exports: Path
+    version: str
+    run_id: str
+    written: Callable[[str], None] = lambda _: None
+    """Hears of each state when its files are there."""
+
+
+def write_parquet(
+    duck: Duck,
+    export: Export,
+    tables: Sequence[Table],
+    extracted: Mapping[str, ExtractedTable],
+    verdicts: Verdicts,
+    states: Sequence[str],
+) -> dict[str, Manifest]:
+    """Write every state's files and, last, its receipt; returns the receipts by state.
+
+    Raises ExportDiffersError or DiskFullError.
+    """
+    columns = {
+        (t.name, v): _columns(duck, t.judged(v), extracted[t.name], v)
+        for t in tables
+        for v in Verdict
+    }
+
+    def one_state(state: str) -> Manifest:
+        with duck.cursor() as cursor:
+            files = [
+                _write(cursor, export, table, verdict, state, columns[table.name, verdict])
+                for table in tables
+                for verdict in Verdict
+            ]
+        export.written(state)
+        judged = {table: by_state[state] for table, by_state in verdicts.items()}
+        return _receipt(export, tables, judged, state, files)
+
+    with disk_errors(export.exports), ThreadPoolExecutor(WRITERS) as pool:
+        manifests = dict(zip(states, pool.map(one_state, states), strict=True))
+        _hold_to_verdicts(duck, export, tables, verdicts, manifests)
+        for manifest in manifests.values():
+            write_whole(export.exports / manifest.key, manifest.body)
+    return manifests
+
+
+def write_whole(path: Path, body: bytes) -> None:
+    """The bytes at the path, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(body)
+    part.replace(path)
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn a full disk inside the block, DuckDB's or ours, into DiskFullError naming the cure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise
+        raise DiskFullError(
+            f"no room left under {folder}: free some or move OUTREACH_HOME"
+        ) from error
+    except duckdb.OutOfMemoryException as error:
+        raise DiskFullError(
+            "the run needs more than OUTREACH_DUCKDB_MEMORY_MB of memory and "
+            f"OUTREACH_DUCKDB_TEMP_GB of disk: raise one of them ({error})"
+        ) from error
+    except duckdb.IOException as error:
+        if "No space left" not in str(error):
+            raise
+        raise DiskFullError(
+            f"no room left under {folder}: free some or move OUTREACH_HOME"
+        ) from error
+
+
+def _write(
+    duck: Duck,
+    export: Export,
+    table: Table,
+    verdict: Verdict,
+    state: str,
+    columns: tuple[tuple[str, str], ...],
+) -> FileFacts:
+    key = keys.snapshot_key(state, table.name, verdict, export.version)
+    path = export.exports / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    target = str(part).replace("'", "''")
+    rows = duck.execute(
+        f"COPY (SELECT * EXCLUDE ({STATE}) FROM {table.judged(verdict)} WHERE {STATE} = '{state}') "
+        f"TO '{target}' (FORMAT parquet)"
+    ).fetchall()[0][0]
+    with part.open("rb") as written:
+        sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+        size_bytes = os.fstat(written.fileno()).st_size
+    part.replace(path)
+    return FileFacts(
+        key=key,
+        table=table.name,
+        verdict=verdict,
+        rows=rows,
+        size_bytes=size_bytes,
+        sha256=sha256,
+        columns=columns,
+    )
+
+
+def _columns(
+    duck: Duck, view: str, extracted: ExtractedTable, verdict: Verdict
+) -> tuple[tuple[str, str], ...]:
+    """The file's columns: exactly the source's; in a bad file the reasons after them."""
+    described = duck.execute(f"DESCRIBE {view}").fetchall()
+    columns = tuple((row[0], row[1]) for row in described if row[0] != STATE)
+    wanted = [c.name for c in extracted.columns] + [REASONS] * (verdict is Verdict.BAD)
+    if [name for name, _ in columns] != wanted:
+        raise ExportDiffersError(f"{view} does not have the source's columns")
+    return columns
+
+
+def _receipt(
+    export: Export,
+    tables: Sequence[Table],
+    judged: Mapping[str, StateVerdict],
+    state: str,
+    files: Sequence[FileFacts],
+) -> Manifest:
+    sources = tuple(
+        SourceFacts(
+            table=t.source,
+            rows=judged[t.name].raw.rows,
+            key_hash=judged[t.name].raw.key_hash,
+            row_hash=judged[t.name].row_hash,
+        )
+        for t in tables
+    )
+    return Manifest(
+        state=state,
+        version=export.version,
+        run_id=export.run_id,
+        rules=fingerprint(tables),
+        duckdb=duckdb.__version__,
+        sources=sources,
+        files=tuple(files),
+        reasons={name: n for v in judged.values() for name, n in v.reasons.items()},
+    )
+
+
+def _hold_to_verdicts(
+    duck: Duck,
+    export: Export,
+    tables: Sequence[Table],
+    verdicts: Verdicts,
+    manifests: Mapping[str, Manifest],
+) -> None:
+    """Read keys and columns back from the files; raise ExportDiffersError where they differ."""
+    for table in tables:
+        for verdict in Verdict:
+            files = {m.file(table.name, verdict).key: m for m in manifests.values()}
+            for key, found in _read_back(duck, export.exports, table, list(files)).items():
+                judged = verdicts[table.name][files[key].state]
+                if found != (judged.good if verdict is Verdict.GOOD else judged.bad):
+                    raise ExportDiffersError(f"{key} does not hold the rows that were judged")
+            _hold_schema(duck, export.exports, manifests, table, verdict)
+
+
+def _read_back(duck: Duck, exports: Path, table: Table, wanted: Sequence[str]) -> dict[str, Tally]:
+    listed = ", ".join("'" + str(exports / key).replace("'", "''") + "'" for key in wanted)
+    found = duck.execute(
+        f"SELECT filename, {key_tally(table.key)} "
+        f"FROM read_parquet([{listed}], filename = true) GROUP BY filename"
+    ).fetchall()
+    by_path = {path: tally(rows, key_sum) for path, rows, key_sum in found}
+    return {key: by_path.get(str(exports / key), tally(0, 0)) for key in wanted}
+
+
+def _hold_schema(
+    duck: Duck, exports: Path, manifests: Mapping[str, Manifest], table: Table, verdict: Verdict
+) -> None:
+    """All states' files come from one statement, so the first one's columns are everybody's."""
+    first = next(iter(manifests.values()), None)
+    if first is None:
+        return
+    file = first.file(table.name, verdict)
+    path = str(exports / file.key).replace("'", "''")
+    described = duck.execute(f"DESCRIBE SELECT * FROM read_parquet('{path}')").fetchall()
+    if tuple((row[0], row[1]) for row in described) != file.columns:
+        raise ExportDiffersError(f"{file.key} does not have the columns that were judged")

@@ -1,0 +1,136 @@
+"""The receipt of a snapshot: what it holds, what it was made from and what came before it.
+
+A snapshot without a manifest does not exist. Writing one is for export.py (here) and upload.py
+(in the store).
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from b2_resources.object_store import ObjectStore, get_bytes
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from b2_resources import keys
+from outreach_core.errors import PermanentError
+
+FORMAT = 1
+
+
+class ManifestUnreadableError(PermanentError):
+    """A manifest that is not JSON of the shape below."""
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceFacts(_Facts):
+    """What one source table held of this state."""
+
+    table: str
+    rows: int
+    key_hash: str
+    row_hash: str
+
+
+class FileFacts(_Facts):
+    """One Parquet file of the snapshot."""
+
+    key: str
+    table: str
+    verdict: str
+    rows: int
+    size_bytes: int
+    sha256: str
+    columns: tuple[tuple[str, str], ...]
+    """Name and DuckDB type, in order."""
+
+
+class Previous(_Facts):
+    """The snapshot this one follows: its version, and the sha256 of its manifest's bytes."""
+
+    version: str
+    sha256: str
+
+
+class Manifest(_Facts):
+    """The receipt. Row and key hashes are hex, and comparable within one DuckDB version."""
+
+    format: int = FORMAT
+    state: str
+    version: str
+    run_id: str
+    rules: str
+    duckdb: str
+    sources: tuple[SourceFacts, ...]
+    files: tuple[FileFacts, ...]
+    reasons: dict[str, int]
+    previous: Previous | None = None
+
+    @property
+    def key(self) -> str:
+        """Where it lies, in the store and under exports/."""
+        return keys.manifest_key(self.state, self.version)
+
+    @property
+    def body(self) -> bytes:
+        """Its bytes: what lies in the store and what the next one names the hash of."""
+        return (self.model_dump_json(indent=1) + "\n").encode()
+
+    def says_the_same_as(self, other: "Manifest") -> bool:
+        """True when rows, rules and engine are equal, so that nothing new would be published."""
+        return (self.sources, self.rules, self.duckdb) == (
+            other.sources,
+            other.rules,
+            other.duckdb,
+        )
+
+    def rows(self, table: str, verdict: str) -> int:
+        """How many rows that file holds."""
+        return self.file(table, verdict).rows
+
+    def file(self, table: str, verdict: str) -> FileFacts:
+        """That file's entry."""
+        return next(f for f in self.files if (f.table, f.verdict) == (table, verdict))
+
+
+def read_manifest(body: bytes, where: str) -> Manifest:
+    """The manifest in these bytes. Raises ManifestUnreadableError naming where they came from."""
+    try:
+        return Manifest.model_validate_json(body)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        at = ".".join(str(part) for part in problem["loc"])
+        raise ManifestUnreadableError(f"{where} is no manifest: {at} {problem['msg']}") from None
+
+
+def latest_manifest(store: ObjectStore, state: str) -> tuple[Manifest, Previous] | None:
+    """The newest receipt of a state and how the next one refers to it; None when there is none."""
+    versions = list(manifest_versions(store, state))
+    if not versions:
+        return None
+    key = keys.manifest_key(state, versions[-1])
+    body = get_bytes(store, key)
+    manifest = read_manifest(body, store.place_of(key))
+    return manifest, Previous(version=manifest.version, sha256=hashlib.sha256(body).hexdigest())
+
+
+def manifest_versions(store: ObjectStore, state: str) -> Iterator[str]:
+    """The versions of a state that exist, oldest first."""
+    for found in store.list_objects(keys.manifests_prefix(state)):
+        place = keys.manifest_place(found.key)
+        if place is not None:
+            yield place.version
+
+
+def exported_manifest(exports: Path, state: str) -> Manifest | None:
+    """The newest receipt under exports/, whether it has been published or not; None without one."""
+    folder = exports / keys.manifests_prefix(state)
+    newest = max((path for path in folder.glob("*.json")), default=None)
+    return None if newest is None else read_manifest(newest.read_bytes(), str(newest))
+
+
+def rows_of(manifests: Sequence[Manifest], table: str, verdict: str) -> int:
+    """How many rows these snapshots hold together."""
+    return sum(manifest.rows(table, verdict) for manifest in manifests)

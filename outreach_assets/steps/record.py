@@ -1,0 +1,207 @@
+"""Which run is at work in which state, and the one audit row that every such run leaves.
+
+A run claims its states: a row in shq.open_runs each, and a lock that Postgres drops when the
+process dies. Closing a state deletes the open row and writes the audit row in one transaction, so
+there is exactly one, whether the run succeeds, fails, or is killed and swept by the next one.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from outreach_core.audit import VALIDATION_RUN, AuditEvent, write_event
+from outreach_core.errors import PermanentError, RetryableError
+from outreach_core.postgres import Connection, Postgres, UndefinedTable
+from outreach_core.states import ALL_STATES
+
+SOURCE = "outreach_workbench"
+KILLED = "the run died without a word; whoever came next found its claim open"
+LOCK = 0x0047EAC4  # the first half of our advisory lock keys; the second is the state's number
+
+
+class Status(StrEnum):
+    """How a run ended in a state."""
+
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"
+    JUDGED = "judged"
+    """The selection ended before uploading."""
+
+    HELD = "held"
+    """Not published, because it must not be; the last good snapshot stays."""
+
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    KILLED = "killed"
+    """The process died; somebody else wrote this."""
+
+
+class StateBusyError(RetryableError):
+    """Another run is at work in the same state."""
+
+
+class ClaimLostError(RetryableError):
+    """The connection that held the states was lost, so another run may have taken them."""
+
+
+class NotMigratedError(PermanentError):
+    """The database lacks the project's own tables."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRun:
+    """A run that has begun in a state and has no audit row yet."""
+
+    run_id: str
+    state: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a run ended in a state, and what its audit row says beyond that."""
+
+    status: Status
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The states a run may work in, for as long as the connection behind it lives."""
+
+    postgres: Postgres
+    connection: Connection
+    run_id: str
+    version: str
+    states: Sequence[str]
+
+    def hold(self) -> None:
+        """Raise ClaimLostError unless the claim still stands; to be asked before publishing."""
+        if self.connection.closed:
+            raise ClaimLostError(f"{self.postgres.name}: the connection holding the states is gone")
+        with self.postgres.errors():
+            self.connection.execute("SELECT 1")
+
+    def close(self, endings: Mapping[str, Ending]) -> None:
+        """Write the audit rows of these states, once: what is closed already is left alone."""
+        with self.postgres.connect() as connection:
+            for state, ending in endings.items():
+                run = OpenRun(run_id=self.run_id, state=state, version=self.version)
+                _close(connection, run, ending)
+
+
+@contextmanager
+def claimed(
+    postgres: Postgres,
+    states: Sequence[str],
+    *,
+    run_id: str,
+    version: str,
+    abandoned: Callable[[OpenRun], None],
+) -> Iterator[Claim]:
+    """The states for this run alone. Raises StateBusyError naming those another run works in.
+
+    `abandoned` is called for each dead run found in one of them, before its audit row is written.
+    """
+    with postgres.connect() as connection:
+        # A pooler or Neon would end an idle transaction, and with it the claim.
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        busy = [state for state in states if not _try_lock(connection, state)]
+        if busy:
+            raise StateBusyError(
+                f"another run is at work in {', '.join(busy)}: wait for it, or cancel it"
+            )
+        _sweep(postgres, states, abandoned, run_id=run_id)
+        _open(postgres, states, run_id=run_id, version=version)
+        yield Claim(
+            postgres=postgres,
+            connection=connection,
+            run_id=run_id,
+            version=version,
+            states=states,
+        )
+
+
+def sweep_abandoned(postgres: Postgres, abandoned: Callable[[OpenRun], None]) -> list[OpenRun]:
+    """Close what dead runs left open in any state; returns what was closed."""
+    with postgres.connect() as connection:
+        open_states = {run.state for run in _open_runs(postgres, ALL_STATES)}
+        free = [state for state in sorted(open_states) if _try_lock(connection, state)]
+        return _sweep(postgres, free, abandoned, run_id=None)
+
+
+def _sweep(
+    postgres: Postgres,
+    states: Sequence[str],
+    abandoned: Callable[[OpenRun], None],
+    *,
+    run_id: str | None,
+) -> list[OpenRun]:
+    """Close the open runs of states whose locks this process holds: nobody else can be alive.
+
+    An earlier attempt of the run itself, `run_id`, is tidied up after but stays open: it goes on.
+    """
+    found = _open_runs(postgres, states)
+    for run in found:
+        abandoned(run)
+    dead = [run for run in found if run.run_id != run_id]
+    with postgres.connect() as connection:
+        for run in dead:
+            _close(connection, run, Ending(status=Status.KILLED, details={"error": KILLED}))
+    return dead
+
+
+def _try_lock(connection: Connection, state: str) -> bool:
+    row = connection.execute(
+        "SELECT pg_try_advisory_xact_lock(%s, %s)", (LOCK, ALL_STATES.index(state))
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
+    try:
+        with postgres.connect() as connection:
+            rows = connection.execute(
+                "SELECT run_id, state, details ->> 'version' FROM shq.open_runs "
+                "WHERE state = ANY(%s) ORDER BY started_at",
+                (list(states),),
+            ).fetchall()
+    except UndefinedTable:
+        raise NotMigratedError(
+            f"{postgres.name} has no table shq.open_runs: run `outreach db migrate`"
+        ) from None
+    return [OpenRun(run_id=run_id, state=state, version=v) for run_id, state, v in rows]
+
+
+def _open(postgres: Postgres, states: Sequence[str], *, run_id: str, version: str) -> None:
+    details = json.dumps({"version": version})
+    with postgres.connect() as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO shq.open_runs (run_id, state, details) VALUES (%s, %s, %s) "
+            "ON CONFLICT (run_id, state) DO UPDATE SET details = EXCLUDED.details",
+            [(run_id, state, details) for state in states],
+        )
+
+
+def _close(connection: Connection, run: OpenRun, ending: Ending) -> None:
+    closed = connection.execute(
+        "DELETE FROM shq.open_runs WHERE run_id = %s AND state = %s RETURNING started_at, now()",
+        (run.run_id, run.state),
+    ).fetchone()
+    if closed is None:
+        return
+    started_at, ended_at = closed
+    details = {
+        "run_id": run.run_id,
+        "state": run.state,
+        "status": ending.status,
+        "snapshot_version": run.version,
+        "start_time": started_at.isoformat(),
+        "end_time": ended_at.isoformat(),
+        **ending.details,
+    }
+    write_event(
+        connection, AuditEvent(event_type=VALIDATION_RUN, event_source=SOURCE, details=details)
+    )

@@ -1,0 +1,1 @@
+"""What each source table is: its columns, its key, and the rules its rows are judged by."""

@@ -1,0 +1,50 @@
+"""Which database is "Neon": the one the settings name, or the embedded one on this machine."""
+
+from functools import cache
+from pathlib import Path
+
+from outreach_core.embedded_postgres import EmbeddedPostgres
+from outreach_core.migrate import migrate
+from outreach_core.postgres import Postgres
+from outreach_core.settings import Settings
+
+POSTGRES_FOLDER = "postgres"
+"""Below OUTREACH_HOME: the embedded server's."""
+
+
+def open_neon(settings: Settings) -> Postgres:
+    """The database with companies and people. Starts the embedded one when no other is named."""
+    if settings.neon_connection_string is not None:
+        return Postgres(
+            conninfo=settings.neon_connection_string.get_secret_value(),
+            name="NEON_CONNECTION_STRING",
+        )
+    if settings.neon_host and settings.neon_database and settings.neon_user:
+        password = settings.neon_password
+        return Postgres.at(
+            host=settings.neon_host,
+            port=settings.neon_port,
+            database=settings.neon_database,
+            user=settings.neon_user,
+            password=password.get_secret_value() if password else "",
+            sslmode=settings.neon_sslmode,
+        )
+    return open_embedded(settings.home)
+
+
+def open_embedded(home: Path) -> Postgres:
+    """The embedded server's database, running until this process ends, its tables made."""
+    postgres = embedded_server(home).ensure_running()
+    _migrated(postgres)
+    return postgres
+
+
+@cache
+def embedded_server(home: Path) -> EmbeddedPostgres:
+    """This process's hold on the embedded server, one per folder."""
+    return EmbeddedPostgres(home / POSTGRES_FOLDER)
+
+
+@cache
+def _migrated(postgres: Postgres) -> None:
+    migrate(postgres)
