@@ -124,10 +124,13 @@ class PostgresFolder:
 
 def try_lock(path: Path, hold: Hold) -> int | None:
     """The lock as an open file descriptor, or None when others hold it. Not inherited by exec."""
-    flags = (fcntl.LOCK_SH if hold is Hold.SHARED else fcntl.LOCK_EX) | fcntl.LOCK_NB
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return _try(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), path, hold)
+
+
+def _try(descriptor: int, path: Path, hold: Hold) -> int | None:
+    how = fcntl.LOCK_SH if hold is Hold.SHARED else fcntl.LOCK_EX
     try:
-        fcntl.flock(descriptor, flags)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
         if is_same_file(descriptor, path):
             return descriptor
     except BlockingIOError:
@@ -163,9 +166,10 @@ def is_held_by_anyone(path: Path) -> bool:
 
 
 def _refused(path: Path, hold: Hold) -> bool:
-    if not path.exists():
+    try:
+        descriptor = _try(os.open(path, os.O_RDWR | os.O_CLOEXEC), path, hold)
+    except FileNotFoundError:
         return False
-    descriptor = try_lock(path, hold)
     if descriptor is not None:
         os.close(descriptor)
     return descriptor is None

@@ -31,7 +31,12 @@ from outreach_core.postgres_folder import (
     try_lock,
     wait_for_lock,
 )
-from outreach_core.postgres_programs import ENVIRONMENT, as_user, complaints, server_user
+from outreach_core.postgres_programs import (
+    ENVIRONMENT,
+    as_user,
+    free_space,
+    server_user,
+)
 
 LOOK_EVERY_SECONDS = 5
 LOG_BYTES = 8_000_000
@@ -114,7 +119,7 @@ class Keeper:
             os.close(lock)  # from here on only the server itself holds it
         raise PermanentError(
             f"the embedded PostgreSQL in {self.folder.path} (OUTREACH_HOME) does not start: "
-            f"{last_words(self.folder.log)}"
+            f"{last_words(self.folder.log)}; {free_space(self.folder)}"
         )
 
     def _sweep_pid_file(self) -> None:
@@ -176,10 +181,10 @@ class Keeper:
         def look(_signal: int, _frame: FrameType | None) -> None:
             if server:
                 server.poll()  # or it stays a zombie
-            if not is_held(self.folder.server_lock):
-                raise ServerEndedError
             if not (self.folder.data / "PG_VERSION").exists():
                 raise StopAskedError
+            if not is_held(self.folder.server_lock):
+                raise ServerEndedError
             shorten(self.folder.log)
 
         descriptor = os.open(self.folder.in_use_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -194,9 +199,8 @@ class Keeper:
     def stop(self, server: Child | None) -> None:
         """End the server and wait until its last worker is gone."""
         for how, seconds in STOPS:
-            found = self.folder.server()
-            pid = server.pid if server else found.pid if found else None
-            if pid and (server is None or server.poll() is None):
+            pid = self._living(server)
+            if pid:
                 with suppress(ProcessLookupError):
                     os.kill(pid, how)
             with suppress(RetryableError):
@@ -205,6 +209,13 @@ class Keeper:
         if server:
             with suppress(subprocess.TimeoutExpired):
                 server.wait(timeout=5)
+
+    def _living(self, server: Child | None) -> int | None:
+        """Our child, or the server that another keeper has started since ours ended."""
+        if server and server.poll() is None:
+            return server.pid
+        found = self.folder.server()
+        return found.pid if found else None
 
 
 def free_port(folder: PostgresFolder) -> int:
@@ -248,11 +259,10 @@ def shorten(log: Path) -> None:
 
 
 def last_words(log: Path) -> str:
-    """What the end of the log complains of."""
+    """The last lines of the log, on one line."""
     with suppress(OSError):
-        tail = log.read_text(errors="replace")[-4000:]
-        if found := complaints(tail):
-            return found
+        if lines := log.read_text(errors="replace")[-4000:].splitlines():
+            return "; ".join(lines[-4:])
     return f"see {log}"
 
 

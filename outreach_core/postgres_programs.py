@@ -152,8 +152,14 @@ def _run(
     if result.returncode != 0:
         raise PermanentError(
             f"OUTREACH_HOME: cannot make the embedded PostgreSQL in {folder.path}: "
-            f"{complaints(result.stdout) or f'{program.name} ended with {result.returncode}'}"
+            f"{complaints(result.stdout) or f'{program.name} ended with {result.returncode}'}; "
+            f"{free_space(folder)}"
         )
+
+
+def free_space(folder: PostgresFolder) -> str:
+    """What room there is: PostgreSQL seldom says `No space left` where we hear it."""
+    return f"{shutil.disk_usage(folder.path).free // 2**20} MB free there"
 
 
 def complaints(output: str) -> str:
