@@ -18,6 +18,8 @@ from psycopg.rows import TupleRow
 from outreach_core.errors import PermanentError, RetryableError
 
 Connection = psycopg.Connection[TupleRow]
+DatabaseError = psycopg.Error
+LockNotAvailable = psycopg.errors.LockNotAvailable
 UndefinedTable = psycopg.errors.UndefinedTable
 
 CONNECT_TIMEOUT_SECONDS = 15  # a suspended Neon compute takes a few seconds to wake
