@@ -1,0 +1,310 @@
+"""A folder as an object store: a key is a plain file that people and DuckDB can read.
+
+What belongs to the bytes (sha256, content type, metadata) lies in `.outreach-store/about/`, in a
+file named for the key and for the modification time and size of the bytes it describes. It is
+written before the bytes get their name, so a crash in between leaves the old pair or the new one,
+never a mixture; and a file that somebody changed by hand is seen as such and hashed again.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from b2_resources.files import file_blocks, read_blocks, sha256_of, write_whole
+from b2_resources.keys import PRIVATE_FOLDER, KeyRefusedError, check_key, check_prefix
+from b2_resources.object_store import (
+    BLOCK_BYTES,
+    ObjectMissingError,
+    ObjectStore,
+    StoredObject,
+    StoreRefusedError,
+    StoreUnreachableError,
+    check_metadata,
+    content_type_of,
+)
+from b2_resources.proof import check_said, proven
+
+REFUSALS = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+}
+"""What stays so until somebody changes something; the rest may pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is kept beside an object's bytes."""
+
+    sha256: str
+    content_type: str
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What the caller of a put asked for, waiting for the hash of its bytes."""
+
+    content_type: str
+    metadata: Mapping[str, str]
+    said: str | None = None
+
+
+class LocalStore(ObjectStore):
+    """An object store in a folder, which is made when the first object is put."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.expanduser().resolve()
+        self._private = self._root / PRIVATE_FOLDER
+
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        sha256: str | None = None,
+    ) -> StoredObject:
+        return self._put(key, read_blocks(path), _wanted(key, content_type, metadata, sha256))
+
+    def put_bytes(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> StoredObject:
+        return self._put(key, [body], _wanted(key, content_type, metadata, None))
+
+    def get_file(self, key: str, path: Path) -> StoredObject:
+        with self._opened(key) as file, _errors(key):
+            stored = self._described(key, file)
+            write_whole(path, proven(stored, file.name, file_blocks(file)))
+            return stored
+
+    def stream(self, key: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        with self._opened(key) as file, _errors(key):
+            if start == 0 and end is None:
+                yield from proven(self._described(key, file), file.name, file_blocks(file))
+                return
+            file.seek(start)
+            left = max(0, os.fstat(file.fileno()).st_size if end is None else end - start)
+            while block := file.read(min(BLOCK_BYTES, left)):
+                left -= len(block)
+                yield block
+
+    def head(self, key: str) -> StoredObject:
+        with self._opened(key) as file, _errors(key):
+            return self._described(key, file)
+
+    def list_objects(self, prefix: str = "") -> Iterator[StoredObject]:
+        check_prefix(prefix)
+        folder = prefix.rpartition("/")[0]
+        with _errors(prefix):
+            yield from self._below(f"{folder}/" if folder else "", prefix)
+
+    def delete(self, key: str) -> None:
+        target = self._path(key)
+        with _errors(key):
+            try:
+                about = self._about_path(key, target.stat(follow_symlinks=False))
+                target.unlink()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return
+            about.unlink(missing_ok=True)
+            # A bucket has no empty folders, and `a` may be put where `a/b` was.
+            with suppress(OSError):
+                for folder in target.parents:
+                    if folder == self._root:
+                        break
+                    folder.rmdir()
+
+    def copy(self, source: str, destination: str) -> None:
+        with self._opened(source) as file, _errors(source):
+            about = self._described(source, file)
+            wanted = _wanted(destination, about.content_type, about.metadata, about.sha256)
+            self._put(destination, file_blocks(file), wanted)
+
+    def place_of(self, key: str) -> str:
+        return str(self._path(key))
+
+    def _path(self, key: str) -> Path:
+        """The file of a key. Raises KeyRefusedError where a symlink would lead out of the root."""
+        path = self._root / check_key(key)
+        if path.is_symlink() or not path.parent.resolve().is_relative_to(self._root):
+            raise KeyRefusedError(
+                f"key {key!r}: a symbolic link lies in its way below {self._root}"
+            )
+        return path
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[BinaryIO]:
+        path = self._path(key)
+        with _errors(key):
+            try:
+                file = path.open("rb")
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise ObjectMissingError(f"there is no object {key!r} in {self._root}") from None
+        with file:
+            yield file
+
+    def _put(self, key: str, blocks: Iterable[bytes], wanted: _Wanted) -> StoredObject:
+        target = self._path(key)
+        with _errors(key):
+            self._private.joinpath("about").mkdir(parents=True, exist_ok=True)
+            part = self._private / f"{secrets.token_hex(8)}.part"
+            try:
+                sha256 = _written(part, blocks)
+                check_said(key, wanted.said, sha256)
+                about = About(
+                    sha256=sha256, content_type=wanted.content_type, metadata=wanted.metadata
+                )
+                return self._named(key, part, target, about)
+            finally:
+                part.unlink(missing_ok=True)
+
+    def _named(self, key: str, part: Path, target: Path, about: About) -> StoredObject:
+        """Give finished bytes their name, with what belongs to them in place before it."""
+        found = part.stat()
+        beside = self._about_path(key, found)
+        self._write_about(beside, about)
+        before = _old_path(target, lambda stat: self._about_path(key, stat))
+        try:
+            _rename(part, target)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+        if before and before != beside:
+            before.unlink(missing_ok=True)
+        return _stored(key, found, about)
+
+    def _described(self, key: str, file: BinaryIO) -> StoredObject:
+        """What is known of the open file; hashed again when nothing is, or it is out of date."""
+        found = os.fstat(file.fileno())
+        try:
+            kept = json.loads(self._about_path(key, found).read_bytes())
+            about = About(**kept)
+        except (FileNotFoundError, ValueError, TypeError):
+            about = About(
+                sha256=sha256_of(file_blocks(file)),
+                content_type=content_type_of(key),
+                metadata={},
+            )
+            file.seek(0)
+            with suppress(OSError):  # a folder that may only be read is no reason to fail
+                self._write_about(self._about_path(key, found), about)
+        return _stored(key, found, about)
+
+    def _about_path(self, key: str, found: os.stat_result) -> Path:
+        name = hashlib.sha256(key.encode()).hexdigest()[:40]
+        return self._private / "about" / f"{name}-{found.st_mtime_ns:x}-{found.st_size:x}.json"
+
+    def _write_about(self, path: Path, about: About) -> None:
+        part = path.with_name(f"{secrets.token_hex(8)}.part")
+        part.write_text(json.dumps(vars(about)))
+        part.replace(path)
+
+    def _below(self, folder: str, prefix: str) -> Iterator[StoredObject]:
+        """Objects under a folder (`""` or ending in /) that begin with the prefix, in key order."""
+        try:
+            with os.scandir(self._root / folder) as entries:
+                # With its / a folder sorts where its keys do: `a-b` before `a/b`.
+                names = {
+                    e.name + ("/" if e.is_dir(follow_symlinks=False) else ""): e for e in entries
+                }
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for name in sorted(names):
+            key = folder + name
+            if key == f"{PRIVATE_FOLDER}/" or not (
+                key.startswith(prefix) or (key.endswith("/") and prefix.startswith(key))
+            ):
+                continue
+            if name.endswith("/"):
+                yield from self._below(key, prefix)
+            elif names[name].is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):  # deleted since the folder was read
+                    yield _stored(key, names[name].stat(follow_symlinks=False), None)
+
+
+def _wanted(
+    key: str, content_type: str | None, metadata: Mapping[str, str] | None, said: str | None
+) -> _Wanted:
+    return _Wanted(
+        content_type=content_type or content_type_of(key),
+        metadata=check_metadata(metadata),
+        said=said,
+    )
+
+
+def _written(part: Path, blocks: Iterable[bytes]) -> str:
+    """Write the blocks, on disk before this returns; their sha256, taken on the way."""
+    digest = hashlib.sha256()
+    with part.open("xb") as file:
+        for block in blocks:
+            digest.update(block)
+            file.write(block)
+        file.flush()
+        # Without this a power cut can leave the new name with none of its bytes.
+        os.fsync(file.fileno())
+    # The kernel's own times move in steps of milliseconds; two puts of one key must differ.
+    now = time.time_ns()
+    os.utime(part, ns=(now, now))
+    return digest.hexdigest()
+
+
+def _rename(part: Path, target: Path) -> None:
+    """Rename into a folder that a delete beside us may just be removing."""
+    for _ in range(100):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(target)
+        except FileNotFoundError:
+            continue
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise KeyRefusedError(
+                f"{target}: a folder cannot hold an object `a` beside an object `a/b`"
+            ) from None
+        return
+    raise FileNotFoundError(errno.ENOENT, "its folder keeps disappearing", str(target))
+
+
+def _old_path(target: Path, about_path: Callable[[os.stat_result], Path]) -> Path | None:
+    try:
+        return about_path(target.stat())
+    except OSError:
+        return None
+
+
+def _stored(key: str, found: os.stat_result, about: About | None) -> StoredObject:
+    return StoredObject(
+        key=key,
+        size_bytes=found.st_size,
+        modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
+        sha256=about.sha256 if about else None,
+        content_type=about.content_type if about else None,
+        metadata=about.metadata if about else {},
+    )
+
+
+@contextmanager
+def _errors(key: str) -> Iterator[None]:
+    """The operating system's refusals become ours, with the key and the cause in them."""
+    try:
+        yield
+    except OSError as error:
+        says = f"{key!r} on this disk: {error.strerror}: {error.filename or ''}".rstrip(": ")
+        if error.errno in REFUSALS:
+            raise StoreRefusedError(says) from error
+        raise StoreUnreachableError(says) from error

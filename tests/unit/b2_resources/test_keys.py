@@ -1,0 +1,102 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from b2_resources import keys
+from b2_resources.keys import KeyRefusedError, ManifestPlace, SnapshotPlace
+from outreach_core.states import ALL_STATES, UnknownStateError
+
+VERSION = "20260131235959"
+
+
+def test_the_keys_are_those_of_the_design() -> None:
+    folder = "outreach/wv/companies/good/"
+    newest = keys.newest_key("WV", "companies", "good")
+    assert newest == folder + "companies_good.parquet"
+    versioned = keys.snapshot_key("wv", "companies", "good", VERSION)
+    assert versioned == f"{folder}companies_good_{VERSION}.parquet"
+    assert keys.manifest_key("WV", VERSION) == f"outreach/wv/manifests/{VERSION}.json"
+    assert keys.manifests_prefix("unassigned") == "outreach/unassigned/manifests/"
+    assert keys.state_prefix("WV") == "outreach/wv/"
+
+
+@given(
+    state=st.sampled_from(ALL_STATES),
+    table=st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True),
+    verdict=st.sampled_from(["good", "bad"]),
+    version=st.from_regex(r"[0-9]{14}", fullmatch=True),
+)
+def test_a_snapshots_key_says_what_it_was_built_from(
+    state: str, table: str, verdict: str, version: str
+) -> None:
+    place = SnapshotPlace(state=state, table=table, verdict=verdict, version=version)
+    key = keys.snapshot_key(state, table, verdict, version)
+    assert keys.snapshot_place(key) == place
+    newest = keys.snapshot_place(keys.newest_key(state, table, verdict))
+    assert newest == SnapshotPlace(state=state, table=table, verdict=verdict, version=None)
+    manifest = keys.manifest_key(state, version)
+    assert keys.manifest_place(manifest) == ManifestPlace(state=state, version=version)
+    for built in (key, manifest, keys.newest_key(state, table, verdict)):
+        assert keys.check_key(built) == built
+        assert built.startswith(keys.check_prefix(keys.state_prefix(state)))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "outreach/wv/companies/good/people_good.parquet",
+        "outreach/wv/companies/good/companies_bad.parquet",
+        "outreach/WV/companies/good/companies_good.parquet",
+        "outreach/wv/companies/good/companies_good_2026.parquet",
+        "outreach/wv/companies/good/companies_good.parquet.part",
+        "x/outreach/wv/companies/good/companies_good.parquet",
+        f"outreach/wv/manifests/{VERSION}.json.bak",
+    ],
+)
+def test_other_keys_are_no_snapshots(key: str) -> None:
+    assert keys.snapshot_place(key) is None
+    assert keys.manifest_place(key) is None
+
+
+def test_an_unknown_state_has_no_keys() -> None:
+    with pytest.raises(UnknownStateError):
+        keys.newest_key("../x", "companies", "good")
+
+
+@pytest.mark.parametrize(
+    ("table", "verdict", "version"),
+    [("../x", "good", VERSION), ("companies", "ugly", VERSION), ("companies", "good", "latest")],
+)
+def test_what_is_no_snapshot_has_no_key(table: str, verdict: str, version: str) -> None:
+    with pytest.raises(KeyRefusedError):
+        keys.snapshot_key("WV", table, verdict, version)
+
+
+@given(st.text(max_size=40))
+def test_a_key_that_is_taken_stays_below_its_folder(key: str) -> None:
+    try:
+        keys.check_key(key)
+    except KeyRefusedError:
+        return
+    parts = key.split("/")
+    assert not {"", ".", ".."} & set(parts)
+    assert not any(character < " " or character == "\\" for character in key)
+    key.encode()
+
+
+@given(st.text(max_size=40))
+def test_every_beginning_of_a_good_key_is_a_good_prefix(key: str) -> None:
+    try:
+        keys.check_key(key)
+    except KeyRefusedError:
+        return
+    for length in range(len(key) + 1):
+        assert keys.check_prefix(key[:length]) == key[:length]
+
+
+def test_a_key_may_have_1024_bytes_and_no_more() -> None:
+    longest = "/".join(["é" * 100] * 5) + "/" + "x" * 19
+    assert len(longest.encode()) == 1024
+    assert keys.check_key(longest) == longest
+    with pytest.raises(KeyRefusedError, match="1024"):
+        keys.check_key(longest + "x")
