@@ -7,7 +7,7 @@ from b2_resources.object_store import ObjectStore
 from outreach_core.errors import PermanentError, SettingsError
 from outreach_core.settings import Settings, StorageMode
 
-EXPORTS_FOLDER = "exports"
+STORE_FOLDER = "store"
 """Below OUTREACH_HOME: the root of the local store."""
 
 
@@ -16,7 +16,7 @@ def build_store(settings: Settings) -> ObjectStore:
     key = settings.b2_application_key
     return open_store(
         mode=settings.store_mode,
-        local_root=settings.home / EXPORTS_FOLDER,
+        local_root=settings.home / STORE_FOLDER,
         endpoint=settings.b2_endpoint or "",
         region=settings.b2_region or "",
         key_id=settings.b2_key_id or "",

@@ -49,7 +49,7 @@ class Postgres:
     """What messages call it: `NEON_HOST ep-x.neon.tech`, `the embedded PostgreSQL`."""
 
     @classmethod
-    def at(  # noqa: PLR0913 the parts of an address, by name
+    def at(
         cls, *, host: str, port: int, database: str, user: str, password: str, sslmode: str
     ) -> "Postgres":
         """The database at this address, named by its host."""

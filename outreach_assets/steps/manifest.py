@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from b2_resources.object_store import ObjectStore, get_bytes
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from b2_resources import keys
+from b2_resources.object_store import ObjectStore, get_bytes
 from outreach_core.errors import PermanentError
 
 FORMAT = 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from b2_resources import keys
 from b2_resources.object_store import (
     ObjectCorruptError,
     ObjectMissingError,
@@ -21,8 +22,6 @@ from b2_resources.object_store import (
     Upload,
     put_files,
 )
-
-from b2_resources import keys
 from outreach_assets.steps.export import write_whole
 from outreach_assets.steps.manifest import (
     Manifest,
