@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/object_stores.py
 
-Each contender starts as a process of its own, so that imports and start-up count; the best of three.
+Each contender starts as a process of its own, so imports and start-up count; best of three.
 """
 
 import os
