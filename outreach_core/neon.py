@@ -41,7 +41,7 @@ def open_embedded(home: Path) -> Postgres:
 
 @cache
 def embedded_server(home: Path) -> EmbeddedPostgres:
-    """This process's hold on the embedded server, one per folder."""
+    """The hold of this process on the embedded server, one per folder."""
     return EmbeddedPostgres(home / POSTGRES_FOLDER)
 
 

@@ -32,7 +32,7 @@ class Step(IntEnum):
 
     @property
     def verb(self) -> str:
-        """`extract`, …"""
+        """The step as people write it, such as `extract`."""
         return self.name.lower()
 
 

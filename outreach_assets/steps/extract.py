@@ -86,7 +86,9 @@ class ExtractedTable:
     """What came of one table."""
 
     columns: Sequence[SourceColumn]
-    rows: int
+    rows: Mapping[str, int]
+    """By state; states without a row are left out."""
+
     not_finite: Mapping[str, int]
     """Numeric values that were NaN and are NULL now, by state; states without one are left out."""
 
@@ -252,17 +254,18 @@ def _hold_to_source(duck: Duck, table: Table) -> None:
 
 
 def _facts(duck: Duck, table: Table, columns: Sequence[SourceColumn]) -> ExtractedTable:
-    not_finite = {}
-    if any(c.is_bounded_numeric for c in columns):
-        not_finite = dict(
-            duck.execute(
-                f"SELECT {STATE}, sum({NOT_FINITE})::int FROM {table.raw} "
-                f"WHERE {NOT_FINITE} > 0 GROUP BY ALL"
-            ).fetchall()
-        )
+    has_numerics = any(c.is_bounded_numeric for c in columns)
+    not_finite = f"sum({NOT_FINITE})" if has_numerics else "0"
+    counted = duck.execute(
+        f"SELECT {STATE}, count(*), {not_finite} FROM {table.raw} GROUP BY {STATE}"
+    ).fetchall()
+    if has_numerics:
         duck.execute(f"ALTER TABLE {table.raw} DROP COLUMN {NOT_FINITE}")
-    rows = _one(duck, f"SELECT count(*) FROM {table.raw}")
-    return ExtractedTable(columns=columns, rows=rows, not_finite=not_finite)
+    return ExtractedTable(
+        columns=columns,
+        rows={state: rows for state, rows, _ in counted},
+        not_finite={state: int(values) for state, _, values in counted if values},
+    )
 
 
 def _one(duck: Duck, sql: str) -> int:

@@ -24,6 +24,7 @@ from b2_resources.object_store import (
 )
 from outreach_assets.steps.export import write_whole
 from outreach_assets.steps.manifest import (
+    FileFacts,
     Manifest,
     exported_manifest,
     latest_manifest,
@@ -126,6 +127,23 @@ def exported_snapshots(exports: Path, states: Iterable[str]) -> list[Manifest]:
     return [manifest for manifest in found.values() if manifest is not None]
 
 
+def differing_objects(store: ObjectStore, manifests: Sequence[Manifest]) -> dict[str, str]:
+    """What in the store is not what the manifests say, by key; asks the store itself, by HEAD."""
+
+    def differs(file: FileFacts) -> str | None:
+        try:
+            found = store.head(file.key)
+        except ObjectMissingError:
+            return "is missing"
+        same = (found.sha256, found.size_bytes) == (file.sha256, file.size_bytes)
+        return None if same else "has other bytes"
+
+    files = [file for manifest in manifests for file in manifest.files]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = zip(files, pool.map(differs, files), strict=True)
+        return {file.key: problem for file, problem in found if problem is not None}
+
+
 def repair(store: ObjectStore, state: str, version: str) -> None:
     """Take back what a killed run left half published: no file without its manifest stays."""
     if version not in set(manifest_versions(store, state)):
@@ -145,7 +163,10 @@ def _publish_state(store: ObjectStore, exports: Path, manifest: Manifest) -> Pub
         newest, previous = last
         if newest.says_the_same_as(manifest):
             _make_newest(store, newest)
-            return Published(outcome=Outcome.UNCHANGED, manifest=newest, uploaded_bytes=0)
+            # An earlier attempt of this very run may have published it.
+            ours = newest.run_id == manifest.run_id
+            outcome = Outcome.PUBLISHED if ours else Outcome.UNCHANGED
+            return Published(outcome=outcome, manifest=newest, uploaded_bytes=0)
         if newest.version >= manifest.version:
             raise ClockBehindError(
                 f"{manifest.state}: version {manifest.version} is not after the published "

@@ -125,7 +125,7 @@ def test_the_environment_of_aws_changes_nothing(monkeypatch: pytest.MonkeyPatch)
 
 def test_settings_choose_the_store(tmp_path: Path) -> None:
     local = build_store(Settings(_env_file=None, outreach_home=tmp_path, storage_mode="local"))
-    assert local.place_of("k") == str(tmp_path / "exports" / "k")
+    assert local.place_of("k") == str(tmp_path / "store" / "k")
     fields = {f"b2_{name}": getattr(CONFIG, name) for name in S3_FIELDS}
     store = build_store(Settings(_env_file=None, storage_mode="s3", **fields))
     assert isinstance(store, S3Store)

@@ -1,0 +1,191 @@
+"""A run at work in its states: what it was asked for, what it found out, how each state ends.
+
+The steps it takes are in tables.py; the claim and the audit rows behind it in steps/record.py.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from b2_resources.object_store import ObjectStore
+from outreach_assets.assets.chain import Step, step_of
+from outreach_assets.retries import will_retry
+from outreach_assets.steps.manifest import Manifest
+from outreach_assets.steps.record import Claim, Ending, OpenRun, Status, claimed
+from outreach_assets.steps.upload import Published, repair
+from outreach_core.errors import OutreachError, PermanentError, RetryableError
+from outreach_core.postgres import Postgres
+
+Metadata = Mapping[str, Any]
+"""What Dagster takes as metadata: its own values, strings, numbers."""
+
+Result = dg.MaterializeResult[None] | dg.AssetCheckResult
+
+
+class StatesNotPublishedError(PermanentError):
+    """Some states were held or failed for good; all others are published."""
+
+
+class StatesNotPublishedYetError(RetryableError):
+    """Some states failed in a way that may pass; all others are published."""
+
+
+@dataclass(kw_only=True)
+class RunAtWork:
+    """What one run knows about its states so far."""
+
+    context: dg.AssetExecutionContext
+    claim: Claim
+    endings: dict[str, Ending] = field(default_factory=dict)
+    """How states that are done have ended; the others are still going."""
+
+    failures: dict[str, OutreachError] = field(default_factory=dict)
+
+    @property
+    def states(self) -> Sequence[str]:
+        """The states that are still going, in order."""
+        return [state for state in self.claim.states if state not in self.endings]
+
+    @property
+    def first(self) -> Step:
+        """Where the selection begins: with Neon's rows, or with what was exported before."""
+        first = min(step_of(key) for key in self._selected)
+        return Step.EXTRACT if first <= Step.EXPORT else Step.UPLOAD
+
+    @property
+    def last(self) -> Step:
+        """Where the selection ends: nothing later is done."""
+        return max(step_of(key) for key in self._selected)
+
+    @property
+    def _selected(self) -> set[dg.AssetKey]:
+        checks = {check.asset_key for check in self.context.selected_asset_check_keys}
+        return {*self.context.selected_asset_keys, *checks}
+
+    def end(self, state: str, status: Status, **details: object) -> None:
+        """A state is done, for better or worse."""
+        self.endings[state] = Ending(status=status, details=details)
+
+    def fail(self, state: str, error: OutreachError) -> None:
+        """A state cannot go on; the others do."""
+        self.failures[state] = error
+        self.end(state, Status.FAILED, error=str(error))
+
+    def report(
+        self, key: dg.AssetKey, facts: Callable[[str], Metadata], states: Sequence[str]
+    ) -> Iterator[Result]:
+        """Say that an asset is materialized in these states, each with its own metadata.
+
+        In all states of the run: one result, which Dagster stores in one batch. In some of them:
+        an event each, because a result would claim the states that were held as well.
+        """
+        if key not in self.context.selected_asset_keys:
+            return
+        if list(states) == list(self.claim.states):
+            for state in states:
+                self.context.add_asset_metadata(facts(state), asset_key=key, partition_key=state)
+            yield dg.MaterializeResult(asset_key=key)
+        else:
+            for state in states:
+                self.context.log_event(
+                    dg.AssetMaterialization(key, partition=state, metadata=dict(facts(state)))
+                )
+
+    def check(self, name: str, key: dg.AssetKey, problems: Metadata) -> Iterator[Result]:
+        """Say how a check came out: it passed unless there is a problem with some state."""
+        if dg.AssetCheckKey(key, name) in self.context.selected_asset_check_keys:
+            yield dg.AssetCheckResult(
+                asset_key=key,
+                check_name=name,
+                passed=not problems,
+                metadata={**problems, "states": len(self.claim.states)},
+            )
+
+    def close(self) -> None:
+        """Write the audit rows, and raise when a state was held or failed."""
+        said = "; ".join(
+            f"{state} {ending.status}: {ending.details.get('error')}"
+            for state, ending in self.endings.items()
+            if ending.status in (Status.HELD, Status.FAILED)
+        )
+        retryable = bool(self.failures) and all(
+            isinstance(error, RetryableError) for error in self.failures.values()
+        )
+        if retryable and will_retry(self.context):
+            # Nothing is closed: the next attempt finds these states as its own and closes them.
+            raise StatesNotPublishedYetError(said)
+        self.claim.close(self.endings)
+        if said:
+            raise (StatesNotPublishedYetError if retryable else StatesNotPublishedError)(said)
+
+
+@contextmanager
+def at_work(
+    context: dg.AssetExecutionContext, postgres: Postgres, store: ObjectStore
+) -> Iterator[RunAtWork]:
+    """The run's states for it alone, and an audit row for each of them however the block ends."""
+
+    def abandoned(run: OpenRun) -> None:
+        context.log.warning("%s: run %s died at work; tidying up after it", run.state, run.run_id)
+        repair(store, run.state, run.version)
+        report_dead(context.instance, run.run_id, still_alive=context.run_id)
+
+    version = version_of(context)
+    with claimed(
+        postgres,
+        context.partition_keys,
+        run_id=context.run_id,
+        version=version,
+        abandoned=abandoned,
+    ) as claim:
+        work = RunAtWork(context=context, claim=claim)
+        try:
+            yield work
+        except OutreachError as error:
+            if not (isinstance(error, RetryableError) and will_retry(context)):
+                _close_all(work, Status.FAILED, str(error))
+            raise
+        except Exception as error:
+            _close_all(work, Status.FAILED, type(error).__name__)
+            raise
+        except BaseException:  # Ctrl-C, or somebody cancelled the run
+            _close_all(work, Status.CANCELLED, "somebody cancelled the run")
+            raise
+
+
+def _close_all(work: RunAtWork, status: Status, error: str) -> None:
+    open_states = [state for state in work.claim.states if state not in work.endings]
+    endings = {state: Ending(status=status, details={"error": error}) for state in open_states}
+    work.claim.close({**work.endings, **endings})
+
+
+def version_of(context: dg.AssetExecutionContext) -> str:
+    """The run's UTC start as YYYYMMDDHHMMSS: the version of what it publishes."""
+    record = context.instance.get_run_record_by_id(context.run_id)
+    if record is None or record.start_time is None:
+        raise PermanentError(f"run {context.run_id} has no start in Dagster's own storage")
+    return datetime.fromtimestamp(record.start_time, UTC).strftime("%Y%m%d%H%M%S")
+
+
+def report_dead(instance: dg.DagsterInstance, run_id: str, *, still_alive: str | None) -> None:
+    """Tell Dagster that a run has died, when it still believes otherwise."""
+    run = None if run_id == still_alive else instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.report_run_failed(run, "the process died without a word")
+
+
+def counts(manifest: Manifest, published: Published | None = None) -> dict[str, object]:
+    """What a state's audit row says of its snapshot: the names readers of shq.audit_log know."""
+    said: dict[str, object] = {f"{f.table}_{f.verdict}": f.rows for f in manifest.files}
+    said["reasons"] = manifest.reasons
+    said["parquet_paths"] = [f.key for f in manifest.files]
+    if published is not None:
+        said["manifest"] = manifest.key
+        said["b2_uploads"] = len(manifest.files) if published.uploaded_bytes else 0
+        said["b2_uploaded_bytes"] = published.uploaded_bytes
+        said["published_version"] = manifest.version
+    return said

@@ -1,0 +1,86 @@
+"""What must be true of the chain on every run: the checks, and what breaks them.
+
+The op in tables.py says how they came out. A state that breaks KEYS or ROWS is held, so all of
+these also stand between a wrong row and the bucket.
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from outreach_assets.assets.chain import MANIFEST, judged_key, parquet_key, raw_key
+from outreach_assets.steps.extract import ExtractedTable
+from outreach_assets.steps.validate import StateVerdict
+from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.table import Verdict
+
+KEYS = "keys_are_present_and_unique"
+NUMBERS = "every_number_arrived"
+ROWS = "every_row_is_good_or_bad"
+COLUMNS = "columns_are_the_sources"
+BYTES = "published_bytes_are_the_exported_ones"
+
+
+def chain_checks() -> list[dg.AssetCheckSpec]:
+    """Every check of the chain."""
+    checks = []
+    for table in TABLES:
+        checks += [
+            dg.AssetCheckSpec(
+                KEYS,
+                asset=raw_key(table),
+                blocking=True,
+                description=f"Every row has its {table.key}, and no other row has it too.",
+            ),
+            dg.AssetCheckSpec(
+                NUMBERS,
+                asset=raw_key(table),
+                description="No numeric value was NaN or infinite; one that was is NULL now.",
+            ),
+            dg.AssetCheckSpec(
+                ROWS,
+                asset=judged_key(table, Verdict.GOOD),
+                blocking=True,
+                description="raw = good + bad, by count and by key hash: never both or neither.",
+            ),
+            dg.AssetCheckSpec(
+                COLUMNS,
+                asset=parquet_key(table, Verdict.GOOD),
+                blocking=True,
+                description="The files hold the judged rows and exactly the source's columns, and "
+                "a bad file the reasons as well; the run fails before uploading otherwise.",
+            ),
+        ]
+    checks.append(
+        dg.AssetCheckSpec(
+            BYTES,
+            asset=MANIFEST,
+            blocking=True,
+            description="The store's own answer on every published file: its size and sha256 are "
+            "those of the exported one.",
+        )
+    )
+    return checks
+
+
+def key_problems(judged: Mapping[str, StateVerdict]) -> dict[str, str]:
+    """By state, the keys that are missing or repeated."""
+    return {
+        state: f"{v.keys_missing} missing, {v.keys_repeated} repeated"
+        for state, v in judged.items()
+        if v.keys_missing or v.keys_repeated
+    }
+
+
+def row_problems(judged: Mapping[str, StateVerdict]) -> dict[str, str]:
+    """By state, the counts that do not add up."""
+    return {
+        state: f"{v.raw.rows} raw, {v.good.rows} good, {v.bad.rows} bad"
+        for state, v in judged.items()
+        if not v.adds_up
+    }
+
+
+def number_problems(extracted: ExtractedTable) -> dict[str, str]:
+    """By state, the numeric values that were NaN."""
+    return {state: f"{n} NaN became NULL" for state, n in extracted.not_finite.items()}

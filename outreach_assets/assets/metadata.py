@@ -1,0 +1,155 @@
+"""The facts of each step as Dagster's pages show them, state by state.
+
+Nothing here decides anything; every function turns facts into metadata or into one sentence.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from b2_resources import keys
+from b2_resources.object_store import ObjectStore
+from outreach_assets.steps.extract import ExtractedTable
+from outreach_assets.steps.manifest import Manifest
+from outreach_assets.steps.preview import preview_rows
+from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.record import Ending
+from outreach_assets.steps.upload import Published
+from outreach_assets.steps.validate import StateVerdict, Verdicts
+from outreach_assets.tables.table import Table, Verdict
+
+Metadata = Mapping[str, Any]
+ROW_COUNT = "dagster/partition_row_count"
+
+
+def extracted(facts: ExtractedTable, state: str) -> Metadata:
+    """A raw table of one state."""
+    return {ROW_COUNT: facts.rows.get(state, 0), "nan_became_null": facts.not_finite.get(state, 0)}
+
+
+def judged(
+    table: Table, verdict: Verdict, verdicts: Mapping[str, StateVerdict], state: str
+) -> Metadata:
+    """The good or bad rows of one state, with the reasons as a table."""
+    found = verdicts[state]
+    rows = found.good.rows if verdict is Verdict.GOOD else found.bad.rows
+    said: dict[str, object] = {
+        ROW_COUNT: rows,
+        "share": f"{rows / found.raw.rows:.1%}" if found.raw.rows else "no rows",
+    }
+    if verdict is Verdict.BAD:
+        said["reasons"] = _reasons(table, {**found.reasons, **found.warnings})
+    return said
+
+
+def exported(
+    duck: Duck,
+    exports: Path,
+    table: Table,
+    verdict: Verdict,
+    manifests: Mapping[str, Manifest],
+    state: str,
+) -> Metadata:
+    """An exported file, with its first rows masked."""
+    file = manifests[state].file(table.name, verdict)
+    return {
+        ROW_COUNT: file.rows,
+        "size_bytes": file.size_bytes,
+        "sha256": file.sha256,
+        "path": dg.MetadataValue.path(str(exports / file.key)),
+        "preview": dg.MetadataValue.md(preview_rows(duck, exports / file.key, table, verdict)),
+    }
+
+
+def published_file(
+    store: ObjectStore,
+    table: Table,
+    verdict: Verdict,
+    published: Mapping[str, Published],
+    state: str,
+) -> Metadata:
+    """A published file and where readers find it."""
+    file = published[state].manifest.file(table.name, verdict)
+    newest = keys.newest_key(state, table.name, verdict)
+    return {
+        ROW_COUNT: file.rows,
+        "size_bytes": file.size_bytes,
+        "outcome": str(published[state].outcome),
+        "newest": dg.MetadataValue.path(store.place_of(newest)),
+        "version": dg.MetadataValue.path(store.place_of(file.key)),
+    }
+
+
+def published_manifest(
+    store: ObjectStore, published: Mapping[str, Published], state: str
+) -> Metadata:
+    """A receipt: what the state's snapshot is and what came before it."""
+    found = published[state]
+    manifest = found.manifest
+    return {
+        "version": manifest.version,
+        "outcome": str(found.outcome),
+        "uploaded_bytes": found.uploaded_bytes,
+        "rules": manifest.rules,
+        "duckdb": manifest.duckdb,
+        "manifest": dg.MetadataValue.path(store.place_of(manifest.key)),
+        "previous_version": manifest.previous.version if manifest.previous else "none",
+        "files": dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {"file": f"{f.table} {f.verdict}", "rows": f.rows, "bytes": f.size_bytes}
+                )
+                for f in manifest.files
+            ]
+        ),
+    }
+
+
+def recorded(run_id: str, endings: Mapping[str, Ending], state: str) -> Metadata:
+    """The audit row of one state."""
+    return {
+        "status": str(endings[state].status),
+        "event_type": "outreach_validation_run",
+        "run": dg.MetadataValue.dagster_run(run_id),
+    }
+
+
+def verdict_sentence(verdicts: Verdicts) -> str:
+    """How many rows of each table are good and bad, over all states."""
+    return ", ".join(
+        f"{name}: {sum(v.good.rows for v in by_state.values()):,} good "
+        f"{sum(v.bad.rows for v in by_state.values()):,} bad"
+        for name, by_state in verdicts.items()
+    )
+
+
+def size_sentence(manifests: Iterable[Manifest]) -> str:
+    """How many files, and how large together."""
+    files = [file for manifest in manifests for file in manifest.files]
+    return f"{len(files)} files, {sum(f.size_bytes for f in files) / 1e6:,.1f} MB"
+
+
+def upload_sentence(published: Iterable[Published]) -> str:
+    """How many states were published, how many had nothing new, and what went up."""
+    found = list(published)
+    new = sum(1 for p in found if p.uploaded_bytes)
+    megabytes = sum(p.uploaded_bytes for p in found) / 1e6
+    return f"{new} states published, {len(found) - new} unchanged, {megabytes:,.1f} MB"
+
+
+def _reasons(table: Table, broken: Mapping[str, int]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "reason": rule.name,
+                    "rows": broken[rule.name],
+                    "severity": str(rule.severity),
+                    "good when": rule.says,
+                }
+            )
+            for rule in table.rules
+        ]
+    )

@@ -1,0 +1,228 @@
+"""The chain as one op that reads like a row's journey: extract, validate, export, upload, record.
+
+One op, because steps in processes of their own cost 8 CPU seconds each (DESIGN D2). Each asset's
+result is reported as soon as it is true; a selection runs as far as it needs and reports only what
+was selected.
+"""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
+
+import dagster as dg
+
+from b2_resources.object_store import ObjectStore
+from b2_resources.resource import B2Resource
+from outreach_assets.assets import metadata
+from outreach_assets.assets.at_work import Result, RunAtWork, at_work, counts
+from outreach_assets.assets.chain import (
+    AUDIT_LOG,
+    MANIFEST,
+    STATES,
+    Step,
+    b2_key,
+    chain,
+    judged_key,
+    parquet_key,
+    raw_key,
+)
+from outreach_assets.assets.chain_checks import (
+    BYTES,
+    COLUMNS,
+    KEYS,
+    NUMBERS,
+    ROWS,
+    chain_checks,
+    key_problems,
+    number_problems,
+    row_problems,
+)
+from outreach_assets.resources import NeonResource, PrivateDuckDBResource
+from outreach_assets.retries import RETRY_POLICY, dagster_failures
+from outreach_assets.steps.export import Export, write_parquet
+from outreach_assets.steps.extract import ExtractedTable, extract_rows
+from outreach_assets.steps.manifest import Manifest
+from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.progress import Progress
+from outreach_assets.steps.record import Status
+from outreach_assets.steps.upload import (
+    Published,
+    differing_objects,
+    exported_snapshots,
+    publish,
+    settle_exports,
+)
+from outreach_assets.steps.validate import Verdicts, reasons_to_hold, split_rows
+from outreach_assets.steps.workbench import refresh_workbench
+from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.table import Verdict
+from outreach_core.errors import OutreachError
+
+NOT_DONE = {Status.HELD, Status.FAILED}
+
+POOL = "outreach_tables"
+"""At most as many runs of the chain at once as this pool's limit (dagster.yaml)."""
+
+
+def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
+    """The op; a backfill is one run, or one per so many states where machines share them."""
+    policy = (
+        dg.BackfillPolicy.single_run()
+        if states_per_run is None
+        else dg.BackfillPolicy.multi_run(states_per_run)
+    )
+
+    @dg.multi_asset(
+        name="outreach_tables",
+        specs=chain(),
+        check_specs=chain_checks(),
+        can_subset=True,
+        partitions_def=STATES,
+        backfill_policy=policy,
+        pool=POOL,
+        retry_policy=RETRY_POLICY,
+    )
+    def outreach_tables(
+        context: dg.AssetExecutionContext,
+        neon: NeonResource,
+        b2: B2Resource,
+        private_duckdb: PrivateDuckDBResource,
+        progress: dg.ResourceParam[Progress],
+    ) -> Iterator[Result]:
+        with dagster_failures(context):
+            store = b2.create_store()
+            with at_work(context, neon.open(), store) as work:
+                if work.first is Step.EXTRACT:
+                    with private_duckdb.open() as duck:
+                        manifests = yield from _from_neon(work, duck, private_duckdb, progress)
+                else:
+                    manifests = exported_snapshots(private_duckdb.exports, work.states)
+                if work.last >= Step.UPLOAD:
+                    yield from _upload(work, store, private_duckdb, manifests, progress)
+                yield from _record(work, progress)
+
+    return outreach_tables
+
+
+def _from_neon(
+    work: RunAtWork, duck: Duck, resource: PrivateDuckDBResource, progress: Progress
+) -> Generator[Result, None, list[Manifest]]:
+    """Extract, validate and export, as far as the selection goes; the exported snapshots."""
+    extracted = yield from _extract(work, duck, progress)
+    if work.last is Step.EXTRACT:
+        return _judged_only(work)
+    verdicts = yield from _validate(work, duck, progress)
+    if work.last is Step.VALIDATE:
+        return _judged_only(work)
+    return (yield from _export(work, duck, resource, extracted, verdicts, progress))
+
+
+def _extract(
+    work: RunAtWork, duck: Duck, progress: Progress
+) -> Generator[Result, None, Mapping[str, ExtractedTable]]:
+    progress.began("extract", len(work.states))
+    extracted = extract_rows(duck, work.claim.postgres, TABLES, work.states)
+    for table in TABLES:
+        facts = extracted[table.name]
+        yield from work.report(raw_key(table), partial(metadata.extracted, facts), work.states)
+        yield from work.check(NUMBERS, raw_key(table), number_problems(facts))
+    progress.ended(
+        "extract", ", ".join(f"{sum(extracted[t.name].rows.values()):,} {t.name}" for t in TABLES)
+    )
+    return extracted
+
+
+def _validate(work: RunAtWork, duck: Duck, progress: Progress) -> Generator[Result, None, Verdicts]:
+    """Judge every row; states that must not be published are held here."""
+    progress.began("validate", len(work.states))
+    verdicts = split_rows(duck, TABLES, work.states)
+    for table in TABLES:
+        judged = verdicts[table.name]
+        for verdict in Verdict:
+            facts = partial(metadata.judged, table, verdict, judged)
+            yield from work.report(judged_key(table, verdict), facts, work.states)
+        yield from work.check(ROWS, judged_key(table, Verdict.GOOD), row_problems(judged))
+        yield from work.check(KEYS, raw_key(table), key_problems(judged))
+    for state in work.states:
+        reasons = reasons_to_hold(verdicts, state)
+        if reasons:
+            work.end(state, Status.HELD, error="; ".join(reasons))
+    progress.ended("validate", metadata.verdict_sentence(verdicts))
+    return verdicts
+
+
+def _export(
+    work: RunAtWork,
+    duck: Duck,
+    resource: PrivateDuckDBResource,
+    extracted: Mapping[str, ExtractedTable],
+    verdicts: Verdicts,
+    progress: Progress,
+) -> Generator[Result, None, list[Manifest]]:
+    progress.began("export", len(work.states))
+    export = Export(
+        exports=resource.exports,
+        version=work.claim.version,
+        run_id=work.claim.run_id,
+        written=progress.advanced,
+    )
+    manifests = write_parquet(duck, export, TABLES, extracted, verdicts, work.states)
+    for table in TABLES:
+        for verdict in Verdict:
+            facts = partial(metadata.exported, duck, resource.exports, table, verdict, manifests)
+            yield from work.report(parquet_key(table, verdict), facts, work.states)
+        yield from work.check(COLUMNS, parquet_key(table, Verdict.GOOD), {})
+    if work.last is Step.EXPORT:
+        for state in work.states:
+            work.end(state, Status.JUDGED, **counts(manifests[state]))
+    progress.ended("export", metadata.size_sentence(manifests.values()))
+    return list(manifests.values())
+
+
+def _upload(
+    work: RunAtWork,
+    store: ObjectStore,
+    resource: PrivateDuckDBResource,
+    manifests: Sequence[Manifest],
+    progress: Progress,
+) -> Iterator[Result]:
+    """Publish what was exported; a state that fails does not stop the others."""
+    progress.began("upload", len(manifests))
+    work.claim.hold()
+    outcomes = publish(store, resource.exports, manifests, published=progress.advanced)
+    done: dict[str, Published] = {}
+    for state, outcome in outcomes.items():
+        if isinstance(outcome, OutreachError):
+            work.fail(state, outcome)
+        else:
+            done[state] = outcome
+            settle_exports(resource.exports, outcome)
+    refresh_workbench(resource.folder, resource.exports)
+    differing = differing_objects(store, [p.manifest for p in done.values()])
+    for table in TABLES:
+        for verdict in Verdict:
+            facts = partial(metadata.published_file, store, table, verdict, done)
+            yield from work.report(b2_key(table, verdict), facts, list(done))
+    facts = partial(metadata.published_manifest, store, done)
+    yield from work.report(MANIFEST, facts, list(done))
+    yield from work.check(BYTES, MANIFEST, differing)
+    for state, published in done.items():
+        work.end(state, Status(published.outcome), **counts(published.manifest, published))
+    progress.ended("upload", metadata.upload_sentence(done.values()))
+
+
+def _record(work: RunAtWork, progress: Progress) -> Iterator[Result]:
+    """The audit rows; raises when a state was held or failed, after everything else is said."""
+    progress.began("record", len(work.claim.states))
+    done = [s for s in work.claim.states if work.endings[s].status not in NOT_DONE]
+    if work.last is Step.RECORD:
+        facts = partial(metadata.recorded, work.claim.run_id, work.endings)
+        yield from work.report(AUDIT_LOG, facts, done)
+    progress.ended("record", f"{len(work.endings)} audit rows")
+    work.close()
+
+
+def _judged_only(work: RunAtWork) -> list[Manifest]:
+    """The selection ends before anything is written."""
+    for state in work.states:
+        work.end(state, Status.JUDGED)
+    return []

@@ -1,0 +1,68 @@
+"""Where everything is wired: read this to see what Dagster loads."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from b2_resources.build_store import STORE_FOLDER
+from b2_resources.resource import B2Resource
+from outreach_assets.assets.chain import sources
+from outreach_assets.assets.tables import build_tables
+from outreach_assets.jobs import refresh_tables_job
+from outreach_assets.resources import NeonResource, PrivateDuckDBResource
+from outreach_assets.schedules import nightly_refresh_schedule
+from outreach_assets.steps.progress import NoProgress
+from outreach_core.settings import Settings, load_settings
+from sensors.abandoned_runs import abandoned_runs_sensor
+
+
+def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
+    """Everything, around these settings; `resources` take the place of those by the same name."""
+    return dg.Definitions(
+        assets=[*sources(), build_tables(settings.outreach_states_per_run)],
+        jobs=[refresh_tables_job],
+        schedules=[nightly_refresh_schedule],
+        sensors=[abandoned_runs_sensor],
+        resources={**default_resources(settings), **(resources or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+def default_resources(settings: Settings) -> dict[str, object]:
+    """The resources as the environment describes them; secrets by the name of their variable."""
+    return {
+        "neon": NeonResource(
+            connection_string=_env("NEON_CONNECTION_STRING", settings.neon_connection_string),
+            host=_env("NEON_HOST", settings.neon_host),
+            port=settings.neon_port,
+            database=_env("NEON_DATABASE", settings.neon_database),
+            user=_env("NEON_USER", settings.neon_user),
+            password=_env("NEON_PASSWORD", settings.neon_password),
+            sslmode=settings.neon_sslmode,
+            home=str(settings.home),
+        ),
+        "b2": B2Resource(
+            storage_mode=settings.store_mode,
+            local_root=str(settings.home / STORE_FOLDER),
+            endpoint=_env("B2_ENDPOINT", settings.b2_endpoint),
+            region=_env("B2_REGION", settings.b2_region),
+            key_id=_env("B2_KEY_ID", settings.b2_key_id),
+            application_key=_env("B2_APPLICATION_KEY", settings.b2_application_key),
+            bucket=_env("B2_BUCKET", settings.b2_bucket),
+        ),
+        "private_duckdb": PrivateDuckDBResource(
+            home=str(settings.home),
+            memory_mb=settings.outreach_duckdb_memory_mb,
+            temp_gb=settings.outreach_duckdb_temp_gb,
+            threads=settings.outreach_duckdb_threads,
+        ),
+        "progress": NoProgress(),
+    }
+
+
+def _env(name: str, value: object) -> str:
+    """The variable by its name, so that no page shows its value; empty when it is not set."""
+    return "" if value is None else dg.EnvVar(name)
+
+
+defs = build_defs(load_settings())

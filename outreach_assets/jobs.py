@@ -1,0 +1,14 @@
+"""Runs a person, a clock or a sensor can ask for."""
+
+import dagster as dg
+
+from outreach_assets.assets.chain import chain
+
+REFRESH_TABLES = "refresh_tables_job"
+
+refresh_tables_job = dg.define_asset_job(
+    REFRESH_TABLES,
+    selection=dg.AssetSelection.assets(*(spec.key for spec in chain())),
+    description="A state from Neon to published Parquet: the whole chain.",
+    executor_def=dg.in_process_executor,
+)
