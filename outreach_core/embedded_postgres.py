@@ -8,8 +8,9 @@ Four kernel locks in its folder hold it together; nothing rests on a pid or on a
   stops it once it gets in_use.lock for itself (postgres_keeper.py).
 - server.lock: inherited by the server's own processes, says that one of them lives.
 
-Several keepers do no harm: stopping while holding in_use.lock alone is always right. Where a
-process may find one lock without another, the next `ensure_running` mends it.
+A server is started only by a holder of a share in in_use.lock and stopped only by one who holds it
+alone, so several keepers (after kills there may be two) do each other no harm. Where a process
+finds one lock without another, the next `ensure_running` mends it.
 """
 
 import atexit

@@ -105,7 +105,7 @@ class PostgresFolder:
     def postmaster(self) -> Postmaster | None:
         """What data/postmaster.pid says; None when it is missing or not written out yet."""
         with suppress(OSError, ValueError, IndexError):
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            lines = os.fsdecode((self.data / "postmaster.pid").read_bytes()).splitlines()
             return Postmaster(
                 pid=int(lines[0]),
                 data=Path(lines[1]),

@@ -52,6 +52,10 @@ class ServerEndedError(Exception):
     """The server is gone though somebody uses it."""
 
 
+class UnusedError(Exception):
+    """Another keeper has the folder for itself, because nobody uses the server."""
+
+
 class StopAskedError(Exception):
     """Somebody ends the keeper, or has removed the data folder."""
 
@@ -63,12 +67,14 @@ class Keeper:
     folder: PostgresFolder
     programs: Path
 
-    def keep(self, server: Child | None) -> None:
+    def keep(self) -> None:
         """Hold the server up while anybody uses the folder, then stop it.
 
         A server that ends meanwhile comes back, under the same port when that is free: other
         processes go on with the address they were given.
         """
+        server = self.start()
+        say(READY)
         quick_deaths = 0
         while quick_deaths < QUICK_DEATHS:
             started = time.monotonic()
@@ -80,11 +86,24 @@ class Keeper:
             except ServerEndedError:
                 is_quick = time.monotonic() - started < QUICK_SECONDS
                 quick_deaths = quick_deaths + 1 if is_quick else 0
-                server = self.bring_up()
+                server = self.start()
                 continue
             self.stop(server)
             os.close(users)
             return
+
+    def start(self) -> Child | None:
+        """Bring the server up as one of its users, so that no other keeper stops it meanwhile.
+
+        Raises UnusedError when another keeper is just stopping it: then nobody uses it.
+        """
+        use = try_lock(self.folder.in_use_lock, Hold.SHARED)
+        if use is None:
+            raise UnusedError
+        try:
+            return self.bring_up()
+        finally:
+            os.close(use)
 
     def bring_up(self) -> Child | None:
         """The server we started, or None for one that was there; it takes connections.
@@ -178,9 +197,10 @@ class Keeper:
         Raises ServerEndedError or StopAskedError when one of these comes first.
         """
 
-        def look(_signal: int, _frame: FrameType | None) -> None:
-            if server:
-                server.poll()  # or it stays a zombie
+        def look(number: int, _frame: FrameType | None) -> None:
+            if server and server.poll() is not None and number == signal.SIGCHLD:
+                # Its last workers see its end in a moment; look again then.
+                signal.setitimer(signal.ITIMER_REAL, 0.2, LOOK_EVERY_SECONDS)
             if not (self.folder.data / "PG_VERSION").exists():
                 raise StopAskedError
             if not is_held(self.folder.server_lock):
@@ -198,17 +218,27 @@ class Keeper:
 
     def stop(self, server: Child | None) -> None:
         """End the server and wait until its last worker is gone."""
+        pid = self._living(server)
         for how, seconds in STOPS:
-            pid = self._living(server)
             if pid:
                 with suppress(ProcessLookupError):
                     os.kill(pid, how)
-            with suppress(RetryableError):
-                os.close(wait_for_lock(self.folder.server_lock, Hold.ALONE, seconds=seconds))
+            if self._has_ended(pid, seconds):
                 break
         if server:
             with suppress(subprocess.TimeoutExpired):
                 server.wait(timeout=5)
+
+    def _has_ended(self, pid: int | None, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while is_held(self.folder.server_lock):
+            found = self.folder.server()
+            if found and found.pid != pid:
+                return True  # a keeper that has users has already started the next
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
 
     def _living(self, server: Child | None) -> int | None:
         """Our child, or the server that another keeper has started since ours ended."""
@@ -314,12 +344,12 @@ def main(folder: Path, programs: Path) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     shorten(keeper.folder.log)
     try:
-        server = keeper.bring_up()
+        keeper.keep()
     except OutreachError as error:
         say(str(error))
         return 1
-    say(READY)
-    keeper.keep(server)
+    except UnusedError:
+        return 0
     return 0
 
 

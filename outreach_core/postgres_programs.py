@@ -166,6 +166,8 @@ def complaints(output: str) -> str:
     """The lines of a program's output that say what went wrong, on one line."""
     words = ("FATAL", "PANIC", "ERROR", "error:", "could not", "setpriv:", "HINT")
     lines = [line.strip() for line in output.splitlines() if any(w in line for w in words)]
+    if "could not look up effective user" in output:
+        lines.append("PostgreSQL wants its user to have a name: add this one to /etc/passwd")
     return "; ".join(lines[-4:])
 
 

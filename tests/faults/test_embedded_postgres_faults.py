@@ -137,7 +137,7 @@ def test_a_user_killed_at_any_moment_of_the_first_start_leaves_a_right_folder(
 ) -> None:
     chance = random.Random(7)  # noqa: S311 - moments, not secrets
     hits = 0
-    for attempt in range(12):
+    for attempt in range(8):
         place = tmp_path / f"{attempt}" / "postgres"
         with a_user(place, after="begins") as user:
             time.sleep(chance.uniform(0, 0.5))
@@ -291,6 +291,53 @@ def test_a_server_started_by_hand_is_left_alone(embedded: EmbeddedPostgres, fold
     with pytest.raises(Exception, match=r"runs a PostgreSQL of its own"):
         embedded.ensure_running()
     os.kill(by_hand[0], signal.SIGINT)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from outreach_core.embedded_postgres import EmbeddedPostgres
+from outreach_core.errors import RetryableError
+
+with EmbeddedPostgres(Path(sys.argv[1])) as embedded:
+    for number in range(5):
+        try:
+            with embedded.ensure_running().connect() as connection:
+                connection.execute("INSERT INTO kept VALUES (%s)", (int(sys.argv[2]) + number,))
+        except RetryableError:
+            continue
+        print(int(sys.argv[2]) + number, flush=True)
+"""
+
+
+def test_no_answered_commit_is_lost_while_everything_is_killed(folder: Path) -> None:
+    with EmbeddedPostgres(folder) as embedded, embedded.ensure_running().connect() as connection:
+        connection.execute("CREATE TABLE kept (g int)")
+    chance = random.Random(11)  # noqa: S311 - moments, not secrets
+    answered: set[int] = set()
+    kills = 0
+    for turn in range(8):
+        writers = [
+            subprocess.Popen(
+                [sys.executable, "-c", WRITER, str(folder), str(turn * 1000 + number * 100)],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(3)
+        ]
+        time.sleep(chance.uniform(0.2, 1.2))
+        victims = [*keepers(folder)[:1], *pids_of(folder, "/bin/postgres ")[:1], writers[0].pid]
+        for pid in chance.sample(victims, chance.randint(1, len(victims))):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
+        for writer in writers:
+            answered.update(int(line) for line in writer.communicate(timeout=120)[0].split())
+    with EmbeddedPostgres(folder) as embedded, embedded.ensure_running().connect() as connection:
+        kept = {g for (g,) in connection.execute("SELECT g FROM kept")}
+    assert kills
+    assert answered
+    assert answered <= kept
 
 
 FULL_DISK = """
