@@ -33,7 +33,7 @@ class SampleSize(StrEnum):
     @property
     def companies(self) -> int:
         """Rows in marketing.company_master; people are four times as many."""
-        return {"demo": 1_500, "S": 37_000, "M": 370_000, "L": 1_480_000}[self.value]
+        return {"demo": 15_000, "S": 37_000, "M": 370_000, "L": 1_480_000}[self.value]
 
     @property
     def people(self) -> int:
@@ -73,7 +73,7 @@ class SampleBusyError(RetryableError):
     """Somebody else holds the tables."""
 
 
-def load_sample(  # noqa: PLR0913 - two of the six are the safeguards, which must be spelled out
+def load_sample(
     postgres: Postgres,
     *,
     size: SampleSize,

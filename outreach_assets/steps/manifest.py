@@ -5,7 +5,7 @@ A snapshot without a manifest does not exist. Writing one is for export.py (here
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -116,6 +116,13 @@ def latest_manifest(store: ObjectStore, state: str) -> tuple[Manifest, Previous]
     return manifest, Previous(version=manifest.version, sha256=hashlib.sha256(body).hexdigest())
 
 
+def all_manifests(store: ObjectStore, state: str) -> Iterator[Manifest]:
+    """Every receipt of a state, oldest first."""
+    for version in manifest_versions(store, state):
+        key = keys.manifest_key(state, version)
+        yield read_manifest(get_bytes(store, key), store.place_of(key))
+
+
 def manifest_versions(store: ObjectStore, state: str) -> Iterator[str]:
     """The versions of a state that exist, oldest first."""
     for found in store.list_objects(keys.manifests_prefix(state)):
@@ -129,8 +136,3 @@ def exported_manifest(exports: Path, state: str) -> Manifest | None:
     folder = exports / keys.manifests_prefix(state)
     newest = max((path for path in folder.glob("*.json")), default=None)
     return None if newest is None else read_manifest(newest.read_bytes(), str(newest))
-
-
-def rows_of(manifests: Sequence[Manifest], table: str, verdict: str) -> int:
-    """How many rows these snapshots hold together."""
-    return sum(manifest.rows(table, verdict) for manifest in manifests)

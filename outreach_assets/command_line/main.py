@@ -1,0 +1,62 @@
+"""The `outreach` command: which groups there are, and how an error becomes an exit code.
+
+What each command does is in the files beside this one.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from outreach_assets.command_line import database, demo, dev, doctor, refresh, snapshots, store
+from outreach_core.errors import OutreachError, SettingsError
+from outreach_core.states import UnknownStateError
+
+FAILED, WRONG_SETTINGS, INTERRUPTED = 1, 2, 130
+"""Exit codes beside 0, and beside 3: a run with states that were not published (refresh.py)."""
+
+MISTAKES = (SettingsError, UnknownStateError)
+"""What the person at the keyboard asked for wrongly."""
+
+
+app = typer.Typer(
+    name="outreach",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Companies and people from Postgres, judged by rules, published as Parquet.\n\n"
+    "Works on this machine alone (an embedded PostgreSQL, a folder) until NEON_* and B2_* name a "
+    "database and a bucket; `.env.example` lists every setting.\n\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 done but for some states.",
+    epilog="Examples: `outreach demo` · `outreach dev` · `outreach run --state WV` · "
+    "`outreach run --all --json` · `outreach doctor`",
+)
+app.command("demo")(demo.demo)
+app.command("dev")(dev.dev)
+app.command("run")(refresh.run)
+app.command("doctor")(doctor.doctor)
+app.add_typer(database.app, name="db")
+app.add_typer(store.app, name="store")
+app.add_typer(snapshots.app, name="snapshots")
+
+
+def run() -> None:
+    """The entry point: commands raise our errors, and this makes them a sentence and a code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except OutreachError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(WRONG_SETTINGS if isinstance(error, MISTAKES) else FAILED)
+    except KeyboardInterrupt:
+        typer.secho("stopped", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # `outreach … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,213 @@
+"""`outreach run`: states from Neon to published Parquet, in this process.
+
+The run is recorded in the same Dagster instance that the UI shows.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from outreach_assets.command_line.instance import (
+    open_instance,
+    prepare_home,
+    start_database_meanwhile,
+)
+from outreach_assets.command_line.show import RunProgress, print_json, print_table
+from outreach_core.errors import PermanentError, SettingsError
+from outreach_core.settings import Settings, load_settings
+from outreach_core.states import ALL_STATES, checked_states, contiguous_ranges
+
+FAILED, PARTLY = 1, 3
+GONE_WELL = {"published", "unchanged"}
+
+
+class RunFailedError(PermanentError):
+    """Dagster could not even begin the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutcome:
+    """What a call came to: one Dagster run per range of neighbouring states."""
+
+    run_ids: Sequence[str]
+    seconds: float
+    states: Mapping[str, Mapping[str, Any]]
+    """By state, the details of its audit row (shq.audit_log)."""
+
+    error: str | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every state went well, 3 when some did, 1 when none did."""
+        went_well = [s for s in self.states.values() if s["status"] in GONE_WELL]
+        if self.error is None and len(went_well) == len(self.states):
+            return 0
+        held = any(s["status"] == "held" for s in self.states.values())
+        return PARTLY if went_well or held else FAILED
+
+
+def run(
+    state: Annotated[
+        list[str] | None, typer.Option("--state", "-s", help="A state's code; may be repeated.")
+    ] = None,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every state, and the rows without one.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+) -> None:
+    """Pull, judge and publish states, in this process, and say how each came out.
+
+    Examples: `outreach run --state WV` · `outreach run -s WV -s PA` · `outreach run --all --json`
+    """
+    if bool(state) == everything:
+        raise SettingsError("say which states: --state WV (may be repeated), or --all")
+    states = ALL_STATES if everything else checked_states(state or [])
+    outcome = refresh_states(load_settings(), states)
+    if as_json:
+        print_json(as_object(outcome))
+    else:
+        print_outcome(outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+def refresh_states(settings: Settings, states: Sequence[str]) -> RunOutcome:
+    """Run the chain over the states with a progress display; returns how each state ended."""
+    prepare_home(settings)
+    if settings.uses_embedded_postgres:
+        start_database_meanwhile(settings)
+    began = time.monotonic()
+    with RunProgress() as progress:
+        runs = [_run_range(settings, part, progress) for part in contiguous_ranges(states)]
+    errors = [error for _, error in runs if error]
+    run_ids = [run_id for run_id, _ in runs]
+    return RunOutcome(
+        run_ids=run_ids,
+        seconds=round(time.monotonic() - began, 1),
+        states=_endings(settings, run_ids, states, errors),
+        error="\n".join(errors) or None,
+    )
+
+
+def _run_range(
+    settings: Settings, states: Sequence[str], progress: RunProgress
+) -> tuple[str, str | None]:
+    """One Dagster run over neighbouring states: its id, and the error it ended with."""
+    from outreach_assets.definitions import build_defs  # noqa: PLC0415 imports Dagster: seconds
+    from outreach_assets.jobs import REFRESH_TABLES  # noqa: PLC0415
+    from outreach_assets.retries import ONCE_TAG  # noqa: PLC0415
+
+    job = build_defs(settings, {"progress": progress}).resolve_job_def(REFRESH_TABLES)
+    with open_instance() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={
+                "dagster/asset_partition_range_start": states[0],
+                "dagster/asset_partition_range_end": states[-1],
+                "outreach/started_by": "outreach run",
+                ONCE_TAG: "true",
+            },
+            # What the run logs is in the UI; here the progress display speaks.
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    if result.success:
+        return result.run_id, None
+    failed = [e for e in result.all_events if e.is_step_failure]
+    data = failed[0].step_failure_data if failed else None
+    if data is not None and data.user_failure_data is not None:
+        return result.run_id, data.user_failure_data.description
+    if data is not None and data.error is not None:
+        return result.run_id, (data.error.cause or data.error).message.strip()
+    return result.run_id, "the run failed before its first step; its log in the UI says why"
+
+
+def _endings(
+    settings: Settings, run_ids: Sequence[str], states: Sequence[str], errors: Sequence[str]
+) -> dict[str, Mapping[str, Any]]:
+    """How each state ended: what its audit row says, or that the run never came to it."""
+    from outreach_core.audit import events_of_run  # noqa: PLC0415 imports psycopg
+    from outreach_core.neon import open_neon  # noqa: PLC0415
+    from outreach_core.postgres import DatabaseRefusedError, DatabaseUnreachableError  # noqa: PLC0415
+
+    endings: dict[str, Mapping[str, Any]] = {
+        state: {"status": "failed", "error": "; ".join(errors)} for state in states
+    }
+    try:
+        with open_neon(settings).connect() as connection:
+            for run_id in run_ids:
+                for details in events_of_run(connection, run_id):
+                    endings[str(details["state"])] = details
+    except (DatabaseRefusedError, DatabaseUnreachableError):
+        if not errors:
+            raise  # otherwise the run's own error says what is wrong
+    return endings
+
+
+def as_object(outcome: RunOutcome) -> dict[str, Any]:
+    """The outcome as `--json` prints it."""
+    versions = [d["snapshot_version"] for d in outcome.states.values() if "snapshot_version" in d]
+    return {
+        "run_id": outcome.run_ids[0],
+        "run_ids": list(outcome.run_ids),
+        "version": max(versions, default=None),
+        "seconds": outcome.seconds,
+        "error": outcome.error,
+        "states": {state: _state_object(d) for state, d in outcome.states.items()},
+    }
+
+
+def _state_object(details: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "status": details["status"],
+        "run_id": details.get("run_id"),
+        "companies": _counts(details, "companies"),
+        "people": _counts(details, "people"),
+        "reasons": {name: n for name, n in details.get("reasons", {}).items() if n},
+        "manifest": details.get("manifest"),
+        "error": details.get("error"),
+    }
+
+
+def _counts(details: Mapping[str, Any], table: str) -> dict[str, int] | None:
+    """Raw, good and bad; None when the run never came to count them."""
+    if f"{table}_good" not in details:
+        return None
+    good, bad = details[f"{table}_good"], details[f"{table}_bad"]
+    return {"raw": good + bad, "good": good, "bad": bad}
+
+
+def print_outcome(outcome: RunOutcome) -> None:
+    """The outcome as two tables, the states and the reasons, and the error under them."""
+    from outreach_assets.tables.catalogue import TABLES  # noqa: PLC0415
+
+    counted = [
+        [
+            state,
+            details["status"],
+            *[
+                (_counts(details, table.name) or {}).get(kind)
+                for table in TABLES
+                for kind in ("raw", "good", "bad")
+            ],
+        ]
+        for state, details in outcome.states.items()
+    ]
+    print_table(
+        f"{len(counted)} states in {outcome.seconds} s",
+        ["state", "status", *[c for t in TABLES for c in (t.name, "good", "bad")]],
+        counted,
+    )
+    found = [details.get("reasons", {}) for details in outcome.states.values()]
+    totals = [
+        [table.name, rule.name, sum(reasons.get(rule.name, 0) for reasons in found), rule.says]
+        for table in TABLES
+        for rule in table.rules
+    ]
+    if any(found):
+        print_table("why rows are bad", ["table", "reason", "rows", "good when"], totals)
+    if outcome.error:
+        typer.secho(f"error: {outcome.error}", fg="red", err=True)

@@ -1,0 +1,67 @@
+"""`outreach snapshots`: what has been published."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from outreach_assets.command_line.show import print_json, print_table
+from outreach_core.settings import load_settings
+from outreach_core.states import ALL_STATES, checked_states
+
+if TYPE_CHECKING:
+    from outreach_assets.steps.manifest import Manifest
+
+app = typer.Typer(no_args_is_help=True, help="What has been published.")
+
+
+@app.command("list")
+def list_command(
+    state: Annotated[
+        list[str] | None, typer.Option("--state", "-s", help="All versions of this state.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+) -> None:
+    """The newest snapshot of every state, or all of some states.
+
+    Examples: `outreach snapshots list` · `outreach snapshots list --state WV --json`
+    """
+    found = list(_newest() if not state else _all_of(checked_states(state)))
+    if as_json:
+        print_json({"snapshots": [m.model_dump() for m in found]})
+        return
+    print_table(
+        f"{len(found)} snapshots",
+        ["state", "version", "companies good", "bad", "people good", "bad", "rules", "run"],
+        [
+            [
+                m.state,
+                m.version,
+                *[f"{m.rows(t, v):,}" for t in ("companies", "people") for v in ("good", "bad")],
+                m.rules,
+                m.run_id[:8],
+            ]
+            for m in found
+        ],
+    )
+
+
+def _newest() -> "Iterator[Manifest]":
+    from b2_resources.build_store import build_store  # noqa: PLC0415
+    from outreach_assets.steps.manifest import latest_manifest  # noqa: PLC0415
+
+    store = build_store(load_settings())
+    for state in ALL_STATES:
+        found = latest_manifest(store, state)
+        if found is not None:
+            yield found[0]
+
+
+def _all_of(states: tuple[str, ...]) -> "Iterator[Manifest]":
+    from b2_resources.build_store import build_store  # noqa: PLC0415
+    from outreach_assets.steps.manifest import all_manifests  # noqa: PLC0415
+
+    store = build_store(load_settings())
+    for state in states:
+        yield from all_manifests(store, state)
