@@ -178,6 +178,14 @@ def test_a_role_that_may_not_create_in_production_schemas_can_migrate(
             connection.execute(migration.sql)
 
 
+def test_a_role_that_may_not_create_a_schema_is_told_what_was_refused(
+    postgres: Postgres, migrator: str
+) -> None:
+    as_migrator = replace(postgres, conninfo=f"{postgres.conninfo} options='-c role={migrator}'")
+    with pytest.raises(MigrationFailedError, match=r"outreach_migrations was refused .*permission"):
+        migrate(as_migrator)
+
+
 def test_failures_logged_before_the_migration_have_null_in_exported_to_b2(
     postgres: Postgres,
 ) -> None:
