@@ -31,6 +31,7 @@ WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.1
 OUTSIDE = re.compile(r"-- outside a transaction, builds (?P<index>[a-z_0-9]+\.[a-z_0-9]+)\n")
 
+RECORD = "shq.outreach_migrations"
 RECORD_TABLE = """
 DO $$ BEGIN
   IF to_regnamespace('shq') IS NULL THEN CREATE SCHEMA shq; END IF;
@@ -106,13 +107,13 @@ def migrate(
     `Postgres.connect`.
     """
     wanted = shipped_migrations() if migrations is None else tuple(migrations)
-    with postgres.connect() as connection:
+    with postgres.connect() as connection, _named_errors(postgres, RECORD):
         if not _pending(connection, wanted):
             return []  # the everyday case: one query, no lock, no right to create needed
     with _one_at_a_time(postgres, wait_seconds), postgres.connect(autocommit=True) as connection:
-        with _named_errors(postgres, "shq.outreach_migrations"):
+        with _named_errors(postgres, RECORD):
             connection.execute(RECORD_TABLE)
-        pending = _pending(connection, wanted)
+            pending = _pending(connection, wanted)
         for migration in pending:
             with _named_errors(postgres, migration.name):
                 _apply(connection, migration)
@@ -124,7 +125,7 @@ def migration_status(
 ) -> list[MigrationStatus]:
     """Every migration in order, and when it was applied. Raises MigrationChangedError."""
     wanted = shipped_migrations() if migrations is None else tuple(migrations)
-    with postgres.connect() as connection:
+    with postgres.connect() as connection, _named_errors(postgres, RECORD):
         records = _records(connection)
     _refuse_changed(wanted, records)
     return [

@@ -20,6 +20,7 @@ from outreach_core.errors import PermanentError, RetryableError
 Connection = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
 LockNotAvailable = psycopg.errors.LockNotAvailable
+UndefinedSchema = psycopg.errors.InvalidSchemaName
 UndefinedTable = psycopg.errors.UndefinedTable
 
 CONNECT_TIMEOUT_SECONDS = 15  # a suspended Neon compute takes a few seconds to wake

@@ -9,10 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
-from typing import LiteralString, cast
 
 from outreach_core.errors import PermanentError, RetryableError
-from outreach_core.postgres import Connection, LockNotAvailable, Postgres, UndefinedTable
+from outreach_core.postgres import (
+    Connection,
+    LockNotAvailable,
+    Postgres,
+    UndefinedSchema,
+    UndefinedTable,
+)
 
 COMPANIES = "marketing.company_master"
 PEOPLE = "marketing.people_master"
@@ -20,6 +25,10 @@ PEOPLE_PER_COMPANY = 4
 # Progress moves once per statement; at this size each takes about a second.
 ROWS_PER_STATEMENT = 37_000
 LARGEST_SEED = 2**31 - 1
+HAVE_ROWS = (
+    "SELECT EXISTS (SELECT FROM marketing.company_master),"
+    " EXISTS (SELECT FROM marketing.people_master)"
+)
 
 
 class SampleSize(StrEnum):
@@ -116,7 +125,7 @@ def _take_tables(connection: Connection, existing: ExistingRows) -> None:
         connection.execute(f"LOCK TABLE {COMPANIES}, {PEOPLE} IN EXCLUSIVE MODE")
         if existing is ExistingRows.REPLACE:
             connection.execute(f"TRUNCATE {COMPANIES}, {PEOPLE}")
-    except UndefinedTable:
+    except (UndefinedSchema, UndefinedTable):
         raise SampleRefusedError(
             f"{COMPANIES} or {PEOPLE} does not exist: run `outreach db migrate` first"
         ) from None
@@ -124,7 +133,7 @@ def _take_tables(connection: Connection, existing: ExistingRows) -> None:
         raise SampleBusyError(
             f"{COMPANIES} or {PEOPLE} is in use: try again when the other job has ended"
         ) from None
-    filled = [t for t in (COMPANIES, PEOPLE) if _has_rows(connection, t)]
+    filled = _tables_with_rows(connection)
     if filled:
         raise SampleRefusedError(
             f"{' and '.join(filled)} already has rows: give `--replace` to delete them and load "
@@ -132,8 +141,9 @@ def _take_tables(connection: Connection, existing: ExistingRows) -> None:
         )
 
 
-def _has_rows(connection: Connection, table: LiteralString) -> bool:
-    return connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None
+def _tables_with_rows(connection: Connection) -> list[str]:
+    row = connection.execute(HAVE_ROWS).fetchone() or ()
+    return [table for table, has_rows in zip((COMPANIES, PEOPLE), row, strict=True) if has_rows]
 
 
 def _fill(
@@ -153,7 +163,5 @@ def _fill(
             progress(table, done / whole)
 
 
-def _statement(name: str) -> LiteralString:
-    """One of our own files; nothing from outside is ever formatted into it."""
-    text = (resources.files("outreach_core") / "sql" / name).read_text(encoding="utf-8")
-    return cast("LiteralString", text)
+def _statement(name: str) -> bytes:
+    return (resources.files("outreach_core") / "sql" / name).read_bytes()

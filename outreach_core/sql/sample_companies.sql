@@ -202,13 +202,14 @@ SELECT
     E'new\nline'
   ])[1 + (h4 & 31) : (h4 & 31) + mod((h4 >> 5) & 1023, 7)] END,
   CASE WHEN ((h6 >> 40) & 31) = 0 THEN NULL ELSE
-    (ARRAY[
+    word1 || ' ' || word2 || ', house ' || ((h4 >> 51) & 8191) || ': '
+    || (ARRAY[
       'A family business that has served its neighbours and their companies for generations',
       'Makes precision parts, small series and prototypes for customers in twelve industries',
       'Moves goods from the "first mile" to the last, by road, rail and river, day and night',
       'Offers advice, planning and hands-on help to owners who want to grow without worry',
       E'Founded in a garage;\nnow three plants, two laboratories and a shop of its own',
-      'Builds software for offices that still run on paper, and prints the paper too (100 %%)',
+      'Builds software for offices that still run on paper, and prints the paper too (all of it)',
       'Grows, packs and ships fruit, nuts and herbs from its own orchards and its partners''',
       'Repairs what others throw away: motors, pumps, looms, lathes and the odd typewriter'
     ])[1 + ((h4 >> 15) & 7)]
@@ -223,8 +224,8 @@ SELECT
   END,
   (ARRAY['intake', 'csv_upload', 'partner_feed', 'manual'])[1 + ((h4 >> 23) & 3)],
   'rec-' || to_hex(h4),
-  CASE WHEN ((h6 >> 45) & 7) = 0 THEN NULL
-    WHEN mod(i, 997) = 1 THEN timestamptz '-infinity'
+  CASE WHEN mod(i, 997) = 1 THEN timestamptz '-infinity'
+    WHEN ((h6 >> 45) & 7) = 0 THEN NULL
     ELSE timestamptz '2024-01-01 00:00:00+00'
       + (h5 & 35184372088831) * interval '1 microsecond' END,
   CASE WHEN ((h6 >> 48) & 7) = 0 THEN NULL ELSE ((h4 >> 30) & 1048575)::integer END,
@@ -237,8 +238,8 @@ SELECT
     ELSE coalesce(code, 'WV')
   END,
   'batch-' || (i - 1) / 5000,
-  CASE WHEN ((h6 >> 57) & 3) = 0 THEN NULL
-    WHEN mod(i, 983) = 2 THEN timestamptz 'infinity'
+  CASE WHEN mod(i, 983) = 2 THEN timestamptz 'infinity'
+    WHEN ((h6 >> 57) & 3) = 0 THEN NULL
     ELSE timestamptz '2025-06-01 00:00:00+00'
       + ((h5 >> 16) & 8796093022207) * interval '1 microsecond' END,
   CASE WHEN ((h6 >> 57) & 3) = 0 THEN NULL ELSE 'validator-' || ((h5 >> 60) & 3) END,

@@ -119,6 +119,7 @@ SELECT
     ])[1 + (h4 & 3)]
     || (ARRAY['.', '. Likes long walks.', '. Ελληνικά, 中文, हिन्दी and עברית on request.', ''])
     [1 + ((h4 >> 2) & 3)]
+    || ' Extension ' || ((h2 >> 45) & 65535)
   END,
   CASE WHEN ((h5 >> 44) & 15) = 0 THEN NULL ELSE (ARRAY[
     'negotiation', 'sql', 'welding', 'budgeting', 'excel', NULL, 'lean', 'six sigma', 'hiring', 'crm',
@@ -132,7 +133,8 @@ SELECT
   ])[1 + ((h4 >> 21) & 7) : ((h4 >> 21) & 7) + ((h4 >> 24) & 1)] END,
   (ARRAY['intake', 'csv_upload', 'partner_feed', 'manual'])[1 + ((h4 >> 25) & 3)],
   'rec-' || to_hex(h4),
-  CASE WHEN ((h5 >> 49) & 7) = 0 THEN NULL WHEN mod(j, 3989) = 1 THEN timestamptz '-infinity'
+  CASE WHEN mod(j, 3989) = 1 THEN timestamptz '-infinity'
+    WHEN ((h5 >> 49) & 7) = 0 THEN NULL
     ELSE born END,
   CASE WHEN ((h5 >> 49) & 7) = 0 THEN NULL ELSE ((h4 >> 30) & 1048575)::integer END,
   born,
@@ -140,6 +142,7 @@ SELECT
   CASE WHEN ((h5 >> 52) & 3) = 0 THEN NULL ELSE ((h5 >> 52) & 3) <> 1 END,
   CASE WHEN ((h5 >> 54) & 7) = 0 THEN 'msg-' || to_hex(h3 & 16777215) END,
   (ARRAY['bounce_check', 'vendor', 'manual', NULL])[1 + ((h5 >> 57) & 3)],
-  CASE WHEN ((h5 >> 52) & 3) < 2 THEN NULL WHEN mod(j, 3967) = 2 THEN timestamptz 'infinity'
+  CASE WHEN mod(j, 3967) = 2 THEN timestamptz 'infinity'
+    WHEN ((h5 >> 52) & 3) < 2 THEN NULL
     ELSE born + ((h2 >> 19) & 4398046511103) * interval '1 microsecond' END
 FROM addressed
