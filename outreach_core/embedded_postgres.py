@@ -30,6 +30,7 @@ from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 from outreach_core.postgres_folder import (
     ADDRESS,
+    LATER,
     READY,
     START_SECONDS,
     Hold,
@@ -208,10 +209,15 @@ class EmbeddedPostgres:
                     start_new_session=True,  # Ctrl-C is for the command, not for the server
                     text=True,
                     check=False,
-                    timeout=START_SECONDS + STOP_SECONDS,
+                    timeout=START_SECONDS,
                 ).stdout
         except subprocess.TimeoutExpired:
-            raise RetryableError(f"{NAME}: no word from its keeper; see {log.name}") from None
+            raise RetryableError(
+                f"{NAME} is still starting after {START_SECONDS} s, as it may after a crash: "
+                f"try again; {log.name} says what it does"
+            ) from None
+        if said.startswith(LATER):
+            raise RetryableError(said.removeprefix(LATER))
         if said != READY:
             raise PermanentError(said or f"{NAME}: its keeper ended; see {log.name}")
 

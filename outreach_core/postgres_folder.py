@@ -24,8 +24,9 @@ except ImportError:  # Windows; EmbeddedPostgres refuses to start there
     fcntl = None  # type: ignore[assignment]
 
 ADDRESS = "127.0.0.1"
-READY = "ready"  # the keeper's word to its starter
-START_SECONDS = 120  # after a crash up to 2 GB of log are replayed first
+# The keeper's words to its starter; LATER goes before a reason that may pass.
+READY, LATER = "ready", "later: "
+START_SECONDS = 120  # how long a user waits for the server
 POLL_SECONDS = 0.02
 PID_FILE_LINES = 8  # the eighth is the server's state
 

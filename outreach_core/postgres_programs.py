@@ -80,6 +80,8 @@ def as_user(user: str, program: Path, folder: Path) -> list[str]:
         # Under /root or a private temporary folder the other user could not reach its own files.
         # (dac_read_search would do less, but root in a Docker container does not have it.)
         words += ["--inh-caps=-all,+dac_override", "--ambient-caps=+dac_override"]
+        # initdb asks access() for its neighbours, which else answers as if without the power.
+        words += ["--securebits=+no_setuid_fixup"]
     return [*words, str(program)]
 
 

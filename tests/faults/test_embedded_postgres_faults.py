@@ -17,6 +17,7 @@ import pytest
 
 from outreach_core.embedded_postgres import EmbeddedPostgres
 from outreach_core.postgres import Postgres
+from outreach_core.postgres_programs import find_programs
 
 pytestmark = pytest.mark.slow
 
@@ -146,7 +147,7 @@ def test_a_user_killed_at_any_moment_of_the_first_start_leaves_a_right_folder(
         with EmbeddedPostgres(place) as embedded:
             write(embedded.ensure_running())
             assert not list(place.glob("new-*"))
-        until(lambda place=place: not servers(place) and not keepers(place))
+        until(lambda: not servers(tmp_path) and not keepers(tmp_path))
     assert hits, "no kill came before the server was up"
 
 
@@ -396,3 +397,23 @@ def test_an_ordinary_user_runs_it_as_himself(folder: Path, tmp_path: Path) -> No
     words = [*who, sys.executable, "-c", ORDINARY, str(place / "postgres")]
     said = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert said.stdout == f"uid {place.stat().st_uid} (1,)\n", said.stderr
+
+
+@pytest.mark.usefixtures("folder")
+def test_programs_in_a_private_folder_are_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a clone and virtual environment of root's under `mktemp -d` with umask 077."""
+    programs = find_programs()
+    package = programs.parent.parent
+    site = tmp_path / "site"
+    for source in (package / programs.parent.name, package.parent / f"{package.name}.libs"):
+        if source.exists():
+            shutil.copytree(source, site / source.relative_to(package.parent))
+    (site / package.name / "__init__.py").touch()
+    for place in (tmp_path, site, *site.rglob("*")):
+        place.chmod(place.stat().st_mode & 0o700)
+    monkeypatch.syspath_prepend(site)
+    assert find_programs().is_relative_to(site)
+    with EmbeddedPostgres(tmp_path / "postgres") as embedded:
+        write(embedded.ensure_running())
