@@ -40,7 +40,7 @@ class OutreachStorage(DagsterPostgresStorage):
         return {}
 
     @classmethod
-    def from_config_value(  # type: ignore[override]  # theirs asks for its own settings
+    def from_config_value(
         cls,
         inst_data: ConfigurableClassData | None,
         config_value: Mapping[str, Any],  # noqa: ARG003 empty, see config_type

@@ -115,7 +115,7 @@ def test_the_facts_are_the_tables_rows(postgres: Postgres) -> None:
         "SELECT (SELECT count(*) FROM marketing.company_master),"
         " (SELECT count(*) FROM marketing.people_master)",
     )
-    assert counted == [(facts.companies, facts.people)] == [(1_500, 6_000)]
+    assert counted == [(facts.companies, facts.people)] == [(15_000, 60_000)]
 
 
 @pytest.mark.parametrize("size", [SampleSize.DEMO, SampleSize.S])
