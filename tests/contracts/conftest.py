@@ -9,6 +9,7 @@ import pytest
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore
 from b2_resources.s3_store import S3Store
+from tests.servers.fault_proxy import FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
 
 
@@ -18,11 +19,21 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneS3]:
         yield server
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(scope="session")
+def b2_proxy(s3_server: RcloneS3) -> Iterator[FaultProxy]:
+    """The same server with B2's refusals before it."""
+    with FaultProxy(s3_server) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["local", "s3", "b2"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "local":
         return LocalStore(tmp_path / "store")
     server: RcloneS3 = request.getfixturevalue("s3_server")
     bucket = f"b{secrets.token_hex(6)}"
     server.make_bucket(bucket)
+    if request.param == "b2":
+        proxy: FaultProxy = request.getfixturevalue("b2_proxy")
+        return S3Store(proxy.config(bucket))
     return S3Store(server.config(bucket))
