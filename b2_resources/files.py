@@ -14,25 +14,38 @@ from typing import BinaryIO
 from b2_resources.object_store import BLOCK_BYTES, ObjectCorruptError
 from outreach_core.errors import PermanentError
 
+Identity = tuple[int, int, int]
+"""Inode, size and time of change: another one is another file."""
 
-def read_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+
+def read_blocks(
+    path: Path, block_bytes: int = BLOCK_BYTES, *, hashed: Identity | None = None
+) -> Iterator[bytes]:
     """The file's bytes in blocks of that size.
 
-    Raises PermanentError at the first block when it cannot be opened, and behind the last when
-    the file was changed meanwhile, so that nobody gives a name to half of each.
+    Raises PermanentError at the first block when it cannot be opened, and instead of the last when
+    the file was changed meanwhile, or since it was `hashed`, so that nobody gives a name to half
+    of each.
     """
+    held = b""
     try:
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
-            yield from file_blocks(file, block_bytes)
+            for block in file_blocks(file, block_bytes):
+                if held:
+                    yield held
+                held = block
         after = path.stat()
     except OSError as error:
         raise PermanentError(f"cannot read {path}: {error.strerror}") from error
-    if _identity(before) != _identity(after):
+    if identity_of(before) != identity_of(after) or hashed not in (None, identity_of(after)):
         raise PermanentError(f"{path} was changed while it was being read; put it again")
+    if held:
+        yield held
 
 
-def _identity(found: os.stat_result) -> tuple[int, int, int]:
+def identity_of(found: os.stat_result) -> Identity:
+    """What tells a file from what it was before it was changed."""
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 

@@ -9,23 +9,6 @@ from collections.abc import Iterable, Iterator
 from b2_resources.object_store import ObjectCorruptError, StoredObject
 
 
-class MultipartETag:
-    """What S3 servers answer for an upload in parts: MD5 of the parts' MD5s, and their number."""
-
-    def __init__(self) -> None:
-        self._digests: list[bytes] = []
-
-    def of_parts(self, parts: Iterable[bytes]) -> Iterator[bytes]:
-        """The parts again, each taken into account."""
-        for part in parts:
-            self._digests.append(hashlib.md5(part, usedforsecurity=False).digest())
-            yield part
-
-    def __str__(self) -> str:
-        whole = hashlib.md5(b"".join(self._digests), usedforsecurity=False).hexdigest()
-        return f'"{whole}-{len(self._digests)}"'
-
-
 def proven(stored: StoredObject, place: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The blocks again; raises ObjectCorruptError behind the last when size or sha256 differ."""
     digest, size_bytes = hashlib.sha256(), 0

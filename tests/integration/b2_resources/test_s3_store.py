@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from b2_resources import s3_config
 from b2_resources.object_store import (
     ObjectMissingError,
     StoreRefusedError,
@@ -50,14 +49,11 @@ def test_a_bucket_that_is_not_there_is_refused_by_name(server: RcloneS3, call: s
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_nobody_answering_is_unreachable(
-    server: RcloneS3, call: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(s3_config, "MAX_RETRIES", 1)
+def test_nobody_answering_is_unreachable(server: RcloneS3, call: str) -> None:
     with socket.socket() as bound:  # bound and not listening: refuses every connection
         bound.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        store = S3Store(replace(server.config(), endpoint=endpoint))
+        store = S3Store(replace(server.config(), endpoint=endpoint, patience_seconds=0.2))
         with pytest.raises(StoreUnreachableError, match="outreach-test"):
             CALLS[call](store)
 

@@ -18,6 +18,7 @@ from b2_resources.s3_errors import Answer, named_error
         (403, None, StoreRefusedError),
         (401, None, StoreRefusedError),
         (400, "InvalidArgument", StoreRefusedError),
+        (400, "BadDigest", StoreUnreachableError),
         (501, "NotImplemented", StoreRefusedError),
         (408, None, StoreUnreachableError),
         (429, "SlowDown", StoreUnreachableError),
