@@ -21,6 +21,7 @@ BLOCK_BYTES = 1024 * 1024
 MAX_METADATA_BYTES = 1024  # S3's limit is 2,048, and servers count other headers in
 MAX_METADATA_NAMES = 8  # B2 keeps ten pairs with a file; sha256 is one of them
 OWN_METADATA = {"sha256", "mtime"}  # ours, and the one rclone adds to what it uploads
+GENERATION = "outreach-generation"  # HybridStore's, beside the caller's eight
 METADATA_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 CONTENT_TYPES = {
     ".parquet": "application/vnd.apache.parquet",
@@ -204,8 +205,9 @@ def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
             value.encode()
         except UnicodeEncodeError:
             raise PermanentError(f"metadata {name!r} is not valid unicode") from None
+    limit = MAX_METADATA_NAMES + (GENERATION in checked)
     encoded = sum(len(name) + len(encoded_value(value)) for name, value in checked.items())
-    if encoded > MAX_METADATA_BYTES or len(checked) > MAX_METADATA_NAMES:
+    if encoded > MAX_METADATA_BYTES or len(checked) > limit:
         raise PermanentError(
             f"metadata of {len(checked)} names and {encoded} encoded bytes: a store keeps at most "
             f"{MAX_METADATA_NAMES} names and {MAX_METADATA_BYTES} bytes"
