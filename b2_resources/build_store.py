@@ -1,12 +1,15 @@
 """Configuration in, store out: the only place that knows storage modes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore
-from outreach_core.errors import PermanentError, SettingsError
+from b2_resources.s3_config import S3Config
+from outreach_core.errors import SettingsError
 from outreach_core.settings import Settings, StorageMode
 
+HYBRID_PATIENCE_SECONDS = 20
 STORE_FOLDER = "store"
 """Below OUTREACH_HOME: the root of the local store."""
 
@@ -36,25 +39,31 @@ def open_store(  # noqa: PLR0913 the settings of a store, by name
     bucket: str,
 ) -> ObjectStore:
     """The store of that mode. What the mode does not use may be empty."""
+
+    def config() -> S3Config:
+        return S3Config(
+            endpoint=endpoint,
+            region=region,
+            key_id=key_id,
+            application_key=application_key,
+            bucket=bucket,
+        )
+
     match mode:
         case StorageMode.LOCAL:
             return LocalStore(local_root)
         case StorageMode.S3:
             # Here and not above: a folder needs no S3 library.
-            from b2_resources.s3_config import S3Config  # noqa: PLC0415
             from b2_resources.s3_store import S3Store  # noqa: PLC0415
 
-            return S3Store(
-                S3Config(
-                    endpoint=endpoint,
-                    region=region,
-                    key_id=key_id,
-                    application_key=application_key,
-                    bucket=bucket,
-                )
-            )
+            return S3Store(config())
         case StorageMode.HYBRID:
-            raise PermanentError("STORAGE_MODE is hybrid, which is not there yet: local or s3")
+            from b2_resources.hybrid_store import HybridStore  # noqa: PLC0415
+            from b2_resources.s3_store import S3Store  # noqa: PLC0415
+
+            # There is another way to go on, so nobody need wait for minutes.
+            far = S3Store(replace(config(), patience_seconds=HYBRID_PATIENCE_SECONDS))
+            return HybridStore(near=LocalStore(local_root), far=far)
 
 
 def parse_mode(mode: str) -> StorageMode:

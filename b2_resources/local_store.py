@@ -139,6 +139,24 @@ class LocalStore(ObjectStore):
     def place_of(self, key: str) -> str:
         return str(self._path(key))
 
+    @property
+    def root(self) -> Path:
+        """The folder, absolute."""
+        return self._root
+
+    def path_of(self, key: str) -> Path:
+        """The file of a key, there or not; to be read and never written."""
+        return self._path(key)
+
+    @contextmanager
+    def temporary_file(self) -> Iterator[Path]:
+        """A path on the store's own disk for whoever needs one, gone afterwards."""
+        path = self._private / f"{secrets.token_hex(8)}.part"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         """The file of a key. Raises KeyRefusedError where a symlink would lead out of the root."""
         path = self._root / check_key(key)

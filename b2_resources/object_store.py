@@ -205,11 +205,11 @@ def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
             value.encode()
         except UnicodeEncodeError:
             raise PermanentError(f"metadata {name!r} is not valid unicode") from None
-    limit = MAX_METADATA_NAMES + (GENERATION in checked)
-    encoded = sum(len(name) + len(encoded_value(value)) for name, value in checked.items())
-    if encoded > MAX_METADATA_BYTES or len(checked) > limit:
+    callers = {name: value for name, value in checked.items() if name != GENERATION}
+    encoded = sum(len(name) + len(encoded_value(value)) for name, value in callers.items())
+    if encoded > MAX_METADATA_BYTES or len(callers) > MAX_METADATA_NAMES:
         raise PermanentError(
-            f"metadata of {len(checked)} names and {encoded} encoded bytes: a store keeps at most "
+            f"metadata of {len(callers)} names and {encoded} encoded bytes: a store keeps at most "
             f"{MAX_METADATA_NAMES} names and {MAX_METADATA_BYTES} bytes"
         )
     return checked

@@ -163,6 +163,11 @@ class S3Store(ObjectStore):
         except ObjectMissingError:
             raise ObjectMissingError(f"there is no object at {self.place_of(source)}") from None
 
+    @property
+    def place(self) -> str:
+        """The bucket, for messages."""
+        return f"s3://{self._config.bucket}"
+
     def place_of(self, key: str) -> str:
         return self.client.place_of(check_key(key))
 

@@ -211,5 +211,6 @@ def _make_newest(store: ObjectStore, manifest: Manifest) -> None:
 def _sha256_of(store: ObjectStore, key: str) -> str | None:
     try:
         return store.head(key).sha256
-    except ObjectMissingError:
+    except (ObjectMissingError, StoreUnreachableError):
+        # Not knowing is no reason not to copy: in an outage a hybrid store can still do that.
         return None

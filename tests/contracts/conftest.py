@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from b2_resources.hybrid_store import HybridStore
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore
 from b2_resources.s3_store import S3Store
@@ -26,7 +27,7 @@ def b2_proxy(s3_server: RcloneS3) -> Iterator[FaultProxy]:
         yield proxy
 
 
-@pytest.fixture(params=["local", "s3", "b2"])
+@pytest.fixture(params=["local", "s3", "b2", "hybrid"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "local":
         return LocalStore(tmp_path / "store")
@@ -36,4 +37,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "b2":
         proxy: FaultProxy = request.getfixturevalue("b2_proxy")
         return S3Store(proxy.config(bucket))
-    return S3Store(server.config(bucket))
+    far = S3Store(server.config(bucket))
+    if request.param == "hybrid":
+        return HybridStore(near=LocalStore(tmp_path / "near"), far=far)
+    return far

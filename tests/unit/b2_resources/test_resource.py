@@ -7,11 +7,12 @@ import dagster as dg
 import pytest
 
 from b2_resources.build_store import build_store
+from b2_resources.hybrid_store import HybridStore
 from b2_resources.local_store import LocalStore
 from b2_resources.resource import B2Resource
 from b2_resources.s3_config import S3Config
 from b2_resources.s3_store import S3Store
-from outreach_core.errors import PermanentError, SettingsError
+from outreach_core.errors import SettingsError
 from outreach_core.settings import Settings
 
 CONFIG = S3Config(
@@ -48,8 +49,10 @@ def test_the_mode_chooses_the_store(tmp_path: Path) -> None:
     assert isinstance(local, LocalStore)
     assert local.place_of("k") == str(tmp_path / "k")
     assert s3_resource().create_store().place_of("k") == "s3://my-bucket/k"
-    with pytest.raises(PermanentError, match="hybrid"):
-        s3_resource(storage_mode="hybrid").create_store()
+    hybrid = s3_resource(storage_mode="hybrid", local_root=str(tmp_path)).create_store()
+    assert isinstance(hybrid, HybridStore)
+    assert hybrid.near.place_of("k") == str(tmp_path / "k")
+    assert hybrid.far.place_of("k") == "s3://my-bucket/k"
 
 
 def test_a_mode_that_does_not_exist_is_named() -> None:
