@@ -20,6 +20,7 @@ from outreach_core.errors import PermanentError, RetryableError
 Connection = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
 LockNotAvailable = psycopg.errors.LockNotAvailable
+UndefinedColumn = psycopg.errors.UndefinedColumn
 UndefinedSchema = psycopg.errors.InvalidSchemaName
 UndefinedTable = psycopg.errors.UndefinedTable
 

@@ -17,6 +17,7 @@ from outreach_assets.retries import will_retry
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.record import Claim, Ending, OpenRun, Status, claimed
 from outreach_assets.steps.upload import Published, repair
+from outreach_assets.steps.validate import Verdicts
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 
@@ -44,6 +45,7 @@ class RunAtWork:
     """How states that are done have ended; the others are still going."""
 
     failures: dict[str, OutreachError] = field(default_factory=dict)
+    problems: dict[dg.AssetCheckKey, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def states(self) -> Sequence[str]:
@@ -95,15 +97,24 @@ class RunAtWork:
                     dg.AssetMaterialization(key, partition=state, metadata=dict(facts(state)))
                 )
 
-    def check(self, name: str, key: dg.AssetKey, problems: Metadata) -> Iterator[Result]:
-        """Say how a check came out: it passed unless there is a problem with some state."""
-        if dg.AssetCheckKey(key, name) in self.context.selected_asset_check_keys:
-            yield dg.AssetCheckResult(
-                asset_key=key,
-                check_name=name,
-                passed=not problems,
-                metadata={**problems, "states": len(self.claim.states)},
-            )
+    def found(self, check: str, key: dg.AssetKey, problems: Metadata) -> None:
+        """What a check has found in some states: by state or object, what is wrong with it."""
+        self.problems.setdefault(dg.AssetCheckKey(key, check), {}).update(problems)
+
+    def checks(self) -> Iterator[Result]:
+        """How the checks came out, once for the run: passed where no problem was found.
+
+        One whose step the selection does not reach has nothing to say and says nothing.
+        """
+        for check in self.context.selected_asset_check_keys:
+            if check in self.problems:
+                problems = self.problems[check]
+                yield dg.AssetCheckResult(
+                    asset_key=check.asset_key,
+                    check_name=check.name,
+                    passed=not problems,
+                    metadata={**problems, "states": len(self.claim.states)},
+                )
 
     def close(self) -> None:
         """Write the audit rows, and raise when a state was held or failed."""
@@ -188,4 +199,14 @@ def counts(manifest: Manifest, published: Published | None = None) -> dict[str, 
         said["b2_uploads"] = len(manifest.files) if published.uploaded_bytes else 0
         said["b2_uploaded_bytes"] = published.uploaded_bytes
         said["published_version"] = manifest.version
+    return said
+
+
+def tallies(verdicts: Verdicts, state: str) -> dict[str, object]:
+    """What a state's audit row says of rows that were judged and not exported."""
+    judged = {name: by_state[state] for name, by_state in verdicts.items()}
+    said: dict[str, object] = {}
+    for name, verdict in judged.items():
+        said |= {f"{name}_good": verdict.good.rows, f"{name}_bad": verdict.bad.rows}
+    said["reasons"] = {reason: n for v in judged.values() for reason, n in v.reasons.items()}
     return said

@@ -80,7 +80,7 @@ def refresh_states(settings: Settings, states: Sequence[str]) -> RunOutcome:
     if settings.uses_embedded_postgres:
         start_database_meanwhile(settings)
     began = time.monotonic()
-    with RunProgress() as progress:
+    with RunProgress(len(states)) as progress:
         runs = [_run_range(settings, part, progress) for part in contiguous_ranges(states)]
     errors = [error for _, error in runs if error]
     run_ids = [run_id for run_id, _ in runs]

@@ -13,10 +13,11 @@ from importlib.resources import files
 import duckdb
 import duckdb_extension_postgres_scanner
 
+from outreach_assets.steps.batches import Snapshot
 from outreach_assets.steps.private_duckdb import Duck
-from outreach_assets.tables.table import OwnState, StateOf, Table, quoted
+from outreach_assets.tables.table import OwnState, StateOf, Table, Verdict, quoted
 from outreach_core.errors import PermanentError
-from outreach_core.postgres import DatabaseUnreachableError, Postgres
+from outreach_core.postgres import DatabaseUnreachableError
 from outreach_core.states import ALL_STATES, STATE_CODES, UNASSIGNED
 
 STATE = "outreach_state"
@@ -94,16 +95,19 @@ class ExtractedTable:
 
 
 def extract_rows(
-    duck: Duck, postgres: Postgres, tables: Sequence[Table], states: Sequence[str]
+    duck: Duck,
+    snapshot: Snapshot,
+    tables: Sequence[Table],
+    states: Sequence[str],
 ) -> dict[str, ExtractedTable]:
-    """Fill `<table>_raw` of every table with the rows of the given states.
+    """Fill `<table>_raw` of every table with the rows of the given states, all from the snapshot.
 
     The first table must be the one that knows states by its own rows. Raises
     DatabaseUnreachableError, SourceTableMissingError, SourceColumnMissingError or ExtractError.
     """
     _load_scanner(duck)
     everything = set(states) == set(ALL_STATES)
-    with _attached(duck, postgres):
+    with _attached(duck, snapshot):
         found = {t.name: _source_columns(duck, t) for t in tables}
         for table in tables:
             columns = found[table.name]
@@ -123,13 +127,24 @@ def _load_scanner(duck: Duck) -> None:
     duck.execute(f"LOAD '{path / 'postgres_scanner.duckdb_extension'}'")
 
 
+def drop_rows(duck: Duck, tables: Sequence[Table]) -> None:
+    """Forget the raw tables and the views over them, so that the next batch has the memory."""
+    for table in tables:
+        for verdict in Verdict:
+            duck.execute(f"DROP VIEW IF EXISTS {table.judged(verdict)}")
+        duck.execute(f"DROP TABLE IF EXISTS {table.raw}")
+
+
 @contextmanager
-def _attached(duck: Duck, postgres: Postgres) -> Iterator[None]:
-    """Neon as `neon`, read-only, inside one DuckDB transaction: one REPEATABLE READ snapshot."""
+def _attached(duck: Duck, snapshot: Snapshot) -> Iterator[None]:
+    """Neon as `neon`, read-only, inside one transaction that sees what the snapshot sees."""
+    postgres = snapshot.postgres
     conninfo = postgres.conninfo.replace("'", "''")
     try:
         duck.execute(f"ATTACH '{conninfo}' AS neon (TYPE postgres, READ_ONLY)")
         duck.execute("BEGIN")
+        join = f"SET TRANSACTION SNAPSHOT {_literal(snapshot.id)}"
+        duck.execute(f"CALL postgres_execute('neon', {_literal(join)})")
         yield
         duck.execute("COMMIT")
         duck.execute("DETACH neon")

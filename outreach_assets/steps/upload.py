@@ -6,7 +6,7 @@ what readers find under a newest key always belongs to some manifest. A run that
 between is mended by `repair`, which the next run of that state calls first (record.py).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -64,13 +64,11 @@ def publish(
     store: ObjectStore,
     exports: Path,
     manifests: Sequence[Manifest],
-    *,
-    published: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Published | OutreachError]:
     """Publish the exported snapshots, several states at once: what came of each, by state.
 
     One state's error does not stop the others, except that nothing more is tried once the store
-    has refused or cannot be reached. `published` hears of each state.
+    has refused or cannot be reached.
     """
     gone: list[OutreachError] = []
 
@@ -78,13 +76,11 @@ def publish(
         if gone:
             return gone[0]
         try:
-            outcome = _publish_state(store, exports, manifest)
+            return _publish_state(store, exports, manifest)
         except OutreachError as error:
             if isinstance(error, StoreRefusedError | StoreUnreachableError):
                 gone.append(error)
             return error
-        published(manifest.state)
-        return outcome
 
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
