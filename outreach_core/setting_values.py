@@ -59,6 +59,7 @@ def endpoint(value: str) -> str:
     try:
         parts = urlsplit(value if "://" in value else f"https://{value}")
         host = parts.hostname or ""
+        _ = parts.port  # raises when it is no number
     except ValueError:  # what it says of IPv6 would be a riddle
         raise ValueError(f"expected {B2_ENDPOINT_FORM}") from None
     if "://" not in value and host:

@@ -67,8 +67,16 @@ class SettingProblem:
     """One thing wrong with the environment."""
 
     variables: tuple[str, ...]
-    says: str
-    """Names the variables, the value unless it is secret, and what was expected."""
+    found: str
+    """Names the variables, and the value unless it is secret."""
+
+    cure: str
+    """What was expected instead."""
+
+    @property
+    def says(self) -> str:
+        """The whole as one sentence."""
+        return f"{self.found}: {self.cure}"
 
 
 class WrongSettingsError(SettingsError):
@@ -172,8 +180,8 @@ class Settings(BaseSettings):
         if others:
             yield SettingProblem(
                 variables=("NEON_CONNECTION_STRING", *others),
-                says=f"NEON_CONNECTION_STRING says something else than {', '.join(others)}: "
-                "set one or the other",
+                found=f"NEON_CONNECTION_STRING says something else than {', '.join(others)}",
+                cure="set one or the other",
             )
 
     def _b2_problems(self) -> Iterator[SettingProblem]:
@@ -184,15 +192,15 @@ class Settings(BaseSettings):
             names = tuple(name.upper() for name in B2_PARTS)
             yield SettingProblem(
                 variables=("STORAGE_MODE", *names),
-                says=f"STORAGE_MODE is {self.storage_mode} and needs a bucket: set "
-                f"{', '.join(names)}, or STORAGE_MODE=local",
+                found=f"STORAGE_MODE is {self.storage_mode} and needs a bucket",
+                cure=f"set {', '.join(names)}, or STORAGE_MODE=local",
             )
         named = setting_values.endpoint_region(self.b2_endpoint or "")
         if named and self.b2_region and named != self.b2_region:
             yield SettingProblem(
                 variables=("B2_REGION", "B2_ENDPOINT"),
-                says=f"B2_REGION is {self.b2_region!r} and B2_ENDPOINT is in {named!r}: they must "
-                "be the same, or Backblaze says that the key is not valid",
+                found=f"B2_REGION is {self.b2_region!r} and B2_ENDPOINT is in {named!r}",
+                cure="they must be the same, or Backblaze says that the key is not valid",
             )
 
     def _incomplete(self, fields: Collection[str]) -> Iterator[SettingProblem]:
@@ -201,7 +209,8 @@ class Settings(BaseSettings):
             wanted = ", ".join(name.upper() for name in fields)
             yield SettingProblem(
                 variables=missing,
-                says=f"{', '.join(missing)} not set or empty: {wanted} go together",
+                found=f"{', '.join(missing)} not set or empty",
+                cure=f"{wanted} go together",
             )
 
     @cached_property
@@ -283,7 +292,9 @@ def _problems(error: ErrorDetails) -> list[SettingProblem]:
     else:
         shown = f" is {value!r}"
     return [
-        SettingProblem(variables=(name.upper(),), says=f"{name.upper()}{shown}: {_expected(error)}")
+        SettingProblem(
+            variables=(name.upper(),), found=f"{name.upper()}{shown}", cure=_expected(error)
+        )
     ]
 
 
