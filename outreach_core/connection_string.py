@@ -33,7 +33,7 @@ def parts_of(text: str) -> dict[str, str]:
 
 def _url_parts(text: str) -> dict[str, str]:
     """As libpq reads a URL: the user and password end at the first @ that comes before any /."""
-    if re.search("%(?![0-9A-Fa-f]{2})", text):
+    if re.search("%(?!(?!00)[0-9A-Fa-f]{2})", text):
         raise ValueError(f"holds a % that begins no %XX; {ENCODE}")
     if re.search(r"\s", text):
         raise ValueError(f"holds a space or line end: expected {URL_FORM}")
@@ -53,7 +53,10 @@ def _url_parts(text: str) -> dict[str, str]:
         if not equals or not re.fullmatch("[A-Za-z_]+", name):
             raise ValueError(f"after ? expected name=value pairs joined by &; {ENCODE}")
         found[name] = value
-    return {name: unquote(value) for name, value in found.items() if value}
+    try:
+        return {name: unquote(value, errors="strict") for name, value in found.items() if value}
+    except UnicodeDecodeError:  # its own words hold what it could not read
+        raise ValueError(f"holds a %XX that is no UTF-8; {ENCODE}") from None
 
 
 def _hosts(hosts: str) -> dict[str, str]:

@@ -138,7 +138,8 @@ class Postgres:
         parts = dict(libpq.conninfo_to_dict(self.conninfo))
         host, port = parts.pop("host", "localhost"), parts.pop("port", "5432")
         user, password = (quote(str(parts.pop(k, "")), safe="") for k in ("user", "password"))
-        database = parts.pop("dbname", "postgres")
+        database = quote(str(parts.pop("dbname", "postgres")), safe="")
+        host = f"[{host}]" if ":" in str(host) else quote(str(host), safe=",")
         options = "&".join(f"{k}={quote(str(v), safe='')}" for k, v in parts.items())
         return f"postgresql://{user}:{password}@{host}:{port}/{database}" + (
             f"?{options}" if options else ""

@@ -29,6 +29,8 @@ def demo() -> None:
         typer.echo("the tables have rows already; using those")
     outcome = refresh_states(settings, [STATE])
     print_outcome(outcome)
+    if outcome.error:
+        typer.secho(f"error: {outcome.error}", fg="red", err=True)
     ending = outcome.states[STATE]
     if "parquet_paths" in ending:
         store = build_store(settings)
