@@ -71,6 +71,8 @@ def run(
         print_json(as_object(outcome))
     else:
         print_outcome(outcome)
+    if outcome.error:
+        typer.secho(f"error: {outcome.error}", fg="red", err=True)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -181,7 +183,7 @@ def _counts(details: Mapping[str, Any], table: str) -> dict[str, int] | None:
 
 
 def print_outcome(outcome: RunOutcome) -> None:
-    """The outcome as two tables, the states and the reasons, and the error under them."""
+    """The outcome as two tables, the states and the reasons."""
     from outreach_assets.tables.catalogue import TABLES  # noqa: PLC0415
 
     counted = [
@@ -209,5 +211,3 @@ def print_outcome(outcome: RunOutcome) -> None:
     ]
     if any(found):
         print_table("why rows are bad", ["table", "reason", "rows", "good when"], totals)
-    if outcome.error:
-        typer.secho(f"error: {outcome.error}", fg="red", err=True)

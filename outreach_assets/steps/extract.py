@@ -105,7 +105,7 @@ def extract_rows(
     The first table must be the one that knows states by its own rows. Raises
     DatabaseUnreachableError, SourceTableMissingError, SourceColumnMissingError or ExtractError.
     """
-    _load_scanner(duck)
+    load_scanner(duck)
     everything = set(states) == set(ALL_STATES)
     with _attached(duck, snapshot):
         found = {t.name: _source_columns(duck, t) for t in tables}
@@ -121,7 +121,8 @@ def extract_rows(
     return {t.name: _facts(duck, t, found[t.name]) for t in tables}
 
 
-def _load_scanner(duck: Duck) -> None:
+def load_scanner(duck: Duck) -> None:
+    """DuckDB's Postgres extension from its wheel; nothing is downloaded. Raises duckdb.Error."""
     version = duckdb.__version__
     path = files(duckdb_extension_postgres_scanner) / "extensions" / f"v{version}"
     duck.execute(f"LOAD '{path / 'postgres_scanner.duckdb_extension'}'")

@@ -13,14 +13,14 @@ import pytest
 
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
-from outreach_core.sample_data import (
+from outreach_core.sample_choices import (
     ExistingRows,
     SampleFacts,
     SampleRefusedError,
     SampleSize,
     SampleTarget,
-    load_sample,
 )
+from outreach_core.sample_data import load_sample
 from outreach_core.states import STATE_CODES
 
 # Of seed 1, whatever the machine and the version of Postgres. Changes with the statements only.
