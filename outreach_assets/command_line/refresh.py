@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 
@@ -17,11 +18,14 @@ from outreach_assets.command_line.instance import (
 )
 from outreach_assets.command_line.show import RunProgress, print_json, print_table
 from outreach_core.errors import PermanentError, SettingsError
+from outreach_core.life_marks import marked_alive, sweep_dead
 from outreach_core.settings import Settings, load_settings
 from outreach_core.states import ALL_STATES, checked_states, contiguous_ranges
 
 FAILED, PARTLY = 1, 3
 GONE_WELL = {"published", "unchanged"}
+RUNS_FOLDER = "runs"
+"""Below OUTREACH_HOME: a mark for each run of this command that is alive."""
 
 
 class RunFailedError(PermanentError):
@@ -96,13 +100,19 @@ def _run_range(
     settings: Settings, states: Sequence[str], progress: RunProgress
 ) -> tuple[str, str | None]:
     """One Dagster run over neighbouring states: its id, and the error it ended with."""
+    from outreach_assets.assets.at_work import report_dead  # noqa: PLC0415
     from outreach_assets.definitions import build_defs  # noqa: PLC0415 imports Dagster: seconds
     from outreach_assets.jobs import REFRESH_TABLES  # noqa: PLC0415
     from outreach_assets.retries import ONCE_TAG  # noqa: PLC0415
 
     job = build_defs(settings, {"progress": progress}).resolve_job_def(REFRESH_TABLES)
-    with open_instance() as instance:
+    run_id = str(uuid4())
+    marks = settings.home / RUNS_FOLDER
+    with open_instance() as instance, marked_alive(marks, run_id):
+        for dead in sweep_dead(marks):
+            report_dead(instance, dead, still_alive=None)
         result = job.execute_in_process(
+            run_id=run_id,
             instance=instance,
             raise_on_error=False,
             tags={

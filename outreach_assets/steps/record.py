@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from outreach_core.audit import VALIDATION_RUN, AuditEvent, write_event
 from outreach_core.errors import PermanentError, RetryableError
-from outreach_core.postgres import Connection, Postgres, UndefinedTable
+from outreach_core.postgres import Connection, DatabaseError, Postgres, UndefinedTable
 from outreach_core.states import ALL_STATES
 
 SOURCE = "outreach_workbench"
@@ -79,10 +79,14 @@ class Claim:
 
     def hold(self) -> None:
         """Raise ClaimLostError unless the claim still stands; to be asked before publishing."""
-        if self.connection.closed:
-            raise ClaimLostError(f"{self.postgres.name}: the connection holding the states is gone")
-        with self.postgres.errors():
+        try:
             self.connection.execute("SELECT 1")
+        except DatabaseError as error:
+            raise ClaimLostError(
+                f"{self.postgres.name}: the connection that held the states was lost, and another "
+                f"run may have taken them, so nothing more is published: run it again "
+                f"({self.postgres.redacted(str(error))})"
+            ) from None
 
     def close(self, endings: Mapping[str, Ending]) -> None:
         """Write the audit rows of these states, once: what is closed already is left alone."""

@@ -22,7 +22,7 @@ from b2_resources.object_store import (
     Upload,
     put_files,
 )
-from outreach_assets.steps.export import write_whole
+from outreach_assets.steps.export import disk_errors, write_whole
 from outreach_assets.steps.manifest import (
     FileFacts,
     Manifest,
@@ -94,25 +94,35 @@ def publish(
 
 
 def settle_exports(exports: Path, published: Published) -> None:
-    """Let exports/ show what the store holds of this state, and nothing older or unpublished."""
+    """Let exports/ show what the store holds of this state, and nothing older or unpublished.
+
+    Raises DiskFullError.
+    """
     manifest = published.manifest
-    for file in manifest.files:
-        newest = exports / keys.newest_key(manifest.state, file.table, file.verdict)
-        versions = sorted(newest.parent.glob(f"{newest.stem}_*.parquet"))
-        if versions:
-            # A link, not a copy: the version is never rewritten, and readers see all of it or none.
-            part = newest.with_name(f".{newest.name}.part")
-            part.unlink(missing_ok=True)
-            part.hardlink_to(versions[-1])
-            part.replace(newest)
-        for version in versions:
-            if version != exports / file.key:
-                version.unlink()
-    if published.outcome is Outcome.UNCHANGED:
-        for draft in (exports / keys.manifests_prefix(manifest.state)).glob("*.json"):
-            if draft.stem > manifest.version:
-                draft.unlink()
-    write_whole(exports / manifest.key, manifest.body)
+    with disk_errors(exports):
+        for file in manifest.files:
+            newest = exports / keys.newest_key(manifest.state, file.table, file.verdict)
+            versions = sorted(newest.parent.glob(f"{newest.stem}_*.parquet"))
+            ours = exports / file.key
+            if versions:
+                _link(ours if ours in versions else versions[-1], newest)
+            for version in versions:
+                if version != ours:
+                    version.unlink()
+        # Receipts behind the published one before this are of exports that were never published.
+        before = manifest.previous.version if manifest.previous else ""
+        for receipt in (exports / keys.manifests_prefix(manifest.state)).glob("*.json"):
+            if receipt.stem > before and receipt.stem != manifest.version:
+                receipt.unlink()
+        write_whole(exports / manifest.key, manifest.body)
+
+
+def _link(version: Path, newest: Path) -> None:
+    """A link, not a copy: a version is never rewritten, and readers see all of it or none."""
+    part = newest.with_name(f".{newest.name}.part")
+    part.unlink(missing_ok=True)
+    part.hardlink_to(version)
+    part.replace(newest)
 
 
 def exported_snapshots(exports: Path, states: Iterable[str]) -> list[Manifest]:
