@@ -81,9 +81,12 @@ def write_parquet(
 
 
 def _remove_parts(exports: Path, states: Sequence[str]) -> None:
-    """Remove what a killed run had half written; nobody else writes in states we have claimed."""
+    """Remove what a killed run had half written; nobody else writes in states we have claimed.
+
+    DuckDB puts a `tmp_` before the name it was given.
+    """
     for state in states:
-        for part in (exports / keys.state_prefix(state)).rglob(".*.part"):
+        for part in (exports / keys.state_prefix(state)).rglob("*.part"):
             part.unlink(missing_ok=True)
 
 

@@ -123,6 +123,7 @@ def _link(version: Path, newest: Path) -> None:
     part.unlink(missing_ok=True)
     part.hardlink_to(version)
     part.replace(newest)
+    part.unlink(missing_ok=True)  # a rename onto the same file, linked before, does nothing
 
 
 def exported_snapshots(exports: Path, states: Iterable[str]) -> list[Manifest]:

@@ -89,7 +89,7 @@ def assert_tidy(home: Path) -> None:
     """No half-written file and no spill folder is left on this machine."""
     left = [p for folder in ("exports", "duck") for p in (home / folder).rglob("*.part")]
     left += [p for p in (home / "spill").glob("*") if p.is_dir()]
-    assert left == []
+    assert left == [], [str(p.relative_to(home)) for p in left[:5]]
 
 
 def _assert_chained(store: ObjectStore, manifests: Sequence[Manifest]) -> None:
