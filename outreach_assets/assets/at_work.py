@@ -131,7 +131,7 @@ def at_work(
 
     def abandoned(run: OpenRun) -> None:
         context.log.warning("%s: run %s died at work; tidying up after it", run.state, run.run_id)
-        repair(store, run.state, run.version)
+        repair(store, run.state)
         report_dead(context.instance, run.run_id, still_alive=context.run_id)
 
     version = version_of(context)

@@ -188,7 +188,15 @@ def _upload(
     """Publish what was exported; a state that fails does not stop the others."""
     progress.began("upload", len(manifests))
     work.claim.hold()
-    outcomes = publish(store, resource.exports, manifests, published=progress.advanced)
+
+    def published(state: str, outcome: Published) -> None:
+        # At once, so that the audit row tells the truth when somebody cancels the run now.
+        work.end(state, Status(outcome.outcome), **counts(outcome.manifest, outcome))
+        progress.advanced(state)
+
+    outcomes = publish(
+        store, resource.exports, manifests, hold=work.claim.hold, published=published
+    )
     done: dict[str, Published] = {}
     for state, outcome in outcomes.items():
         if isinstance(outcome, OutreachError):
@@ -205,8 +213,6 @@ def _upload(
     facts = partial(metadata.published_manifest, store, done)
     yield from work.report(MANIFEST, facts, list(done))
     yield from work.check(BYTES, MANIFEST, differing)
-    for state, published in done.items():
-        work.end(state, Status(published.outcome), **counts(published.manifest, published))
     progress.ended("upload", metadata.upload_sentence(done.values()))
 
 

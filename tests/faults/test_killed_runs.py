@@ -150,7 +150,7 @@ from b2_resources.object_store import Upload, put_files
 from outreach_assets.steps import upload
 from outreach_assets.command_line.main import run
 
-def naive(store, exports, manifest):
+def naive(store, exports, manifest, hold):
     store.put_bytes(manifest.key, manifest.body)
     put_files(store, [Upload(key=f.key, path=exports / f.key) for f in manifest.files], workers=1)
     return 1
@@ -166,11 +166,11 @@ from outreach_assets.command_line.main import run
 
 right = upload._upload
 
-def naive(store, exports, manifest):
+def naive(store, exports, manifest, hold):
     for file in manifest.files:
         newest = keys.newest_key(manifest.state, file.table, file.verdict)
         store.put_file(newest, exports / file.key)
-    return right(store, exports, manifest)
+    return right(store, exports, manifest, hold)
 
 upload._upload = naive
 run()
