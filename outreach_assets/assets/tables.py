@@ -37,7 +37,7 @@ from outreach_assets.assets.chain_checks import (
     row_problems,
 )
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
-from outreach_assets.retries import RETRY_POLICY, dagster_failures
+from outreach_assets.retries import dagster_failures
 from outreach_assets.steps.export import Export, write_parquet
 from outreach_assets.steps.extract import ExtractedTable, extract_rows
 from outreach_assets.steps.manifest import Manifest
@@ -79,7 +79,6 @@ def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
         partitions_def=STATES,
         backfill_policy=policy,
         pool=POOL,
-        retry_policy=RETRY_POLICY,
     )
     def outreach_tables(
         context: dg.AssetExecutionContext,

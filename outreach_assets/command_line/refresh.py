@@ -4,7 +4,8 @@ The run is recorded in the same Dagster instance that the UI shows.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import uuid4
@@ -24,6 +25,7 @@ from outreach_core.states import ALL_STATES, checked_states, contiguous_ranges
 
 FAILED, PARTLY = 1, 3
 GONE_WELL = {"published", "unchanged"}
+INTERRUPTS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
 RUNS_FOLDER = "runs"
 """Below OUTREACH_HOME: a mark for each run of this command that is alive."""
 
@@ -108,7 +110,7 @@ def _run_range(
     job = build_defs(settings, {"progress": progress}).resolve_job_def(REFRESH_TABLES)
     run_id = str(uuid4())
     marks = settings.home / RUNS_FOLDER
-    with open_instance() as instance, marked_alive(marks, run_id):
+    with open_instance() as instance, marked_alive(marks, run_id), _interrupts():
         for dead in sweep_dead(marks):
             report_dead(instance, dead, still_alive=None)
         result = job.execute_in_process(
@@ -131,8 +133,21 @@ def _run_range(
     if data is not None and data.user_failure_data is not None:
         return result.run_id, data.user_failure_data.description
     if data is not None and data.error is not None:
+        if data.error.cls_name in INTERRUPTS:
+            raise KeyboardInterrupt
         return result.run_id, (data.error.cause or data.error).message.strip()
     return result.run_id, "the run failed before its first step; its log in the UI says why"
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Ctrl-C as Python knows it, when it reaches us as Dagster's."""
+    import dagster as dg  # noqa: PLC0415 seconds
+
+    try:
+        yield
+    except dg.DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
 
 
 def _endings(

@@ -67,6 +67,11 @@ class Ending:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
+CANCELLED_BY_SOMEBODY = Ending(
+    status=Status.CANCELLED, details={"error": "somebody cancelled the run"}
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """The states a run may work in, for as long as the connection behind it lives."""
@@ -118,14 +123,21 @@ def claimed(
                 f"another run is at work in {', '.join(busy)}: wait for it, or cancel it"
             )
         _sweep(postgres, states, abandoned, run_id=run_id)
-        _open(postgres, states, run_id=run_id, version=version)
-        yield Claim(
+        claim = Claim(
             postgres=postgres,
             connection=connection,
             run_id=run_id,
             version=version,
             states=states,
         )
+        try:
+            _open(postgres, states, run_id=run_id, version=version)
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C just now: they may be open or not
+            claim.close(dict.fromkeys(states, CANCELLED_BY_SOMEBODY))
+            raise
+        yield claim
 
 
 def sweep_abandoned(postgres: Postgres, abandoned: Callable[[OpenRun], None]) -> list[OpenRun]:

@@ -41,6 +41,13 @@ def half_published(store: ObjectStore) -> list[str]:
     return problems
 
 
+def orphans(store: ObjectStore) -> list[str]:
+    """Versioned files that no manifest names."""
+    keys = {found.key for found in store.list_objects("outreach/")}
+    named = {file.key for manifest in manifests_of(store, keys) for file in manifest.files}
+    return sorted({k for k in keys if (p := snapshot_place(k)) and p.version} - named)
+
+
 def manifests_of(store: ObjectStore, keys: Iterable[str]) -> list[Manifest]:
     """Every manifest of the store, oldest first within a state."""
     return [
@@ -54,8 +61,7 @@ def assert_settled(workplace: Workplace, states: Sequence[str] = STATES) -> None
     assert half_published(store) == []
     keys = {found.key for found in store.list_objects("outreach/")}
     manifests = manifests_of(store, keys)
-    named = {file.key for manifest in manifests for file in manifest.files}
-    assert {k for k in keys if (p := snapshot_place(k)) and p.version} == named
+    assert orphans(store) == []
     _assert_chained(store, manifests)
     last = {manifest.state: manifest for manifest in manifests}
     for state in states:

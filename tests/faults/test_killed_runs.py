@@ -1,81 +1,25 @@
 """`outreach run` killed with SIGKILL anywhere: nothing half published, the next run right."""
 
 import random
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from tests.faults.invariants import assert_one_ending_each, assert_settled, half_published
-from tests.faults.workplace import (
-    OUTREACH,
-    STATES,
-    MissedError,
-    Workplace,
-    kill,
-    run_words,
-    step_ended,
-    wait_until,
+from tests.faults.moments import (
+    Moment,
+    begun,
+    claimed,
+    somewhere_after,
+    uploaded,
+    while_exporting,
+    while_uploading_files,
+    while_uploading_manifests,
 )
+from tests.faults.workplace import OUTREACH, STATES, MissedError, Workplace, kill, run_words
 
-Process = subprocess.Popen[str]
-Moment = Callable[[Workplace, Process, random.Random], None]
-
-FILES_A_STATE = 4
-SPREAD_SECONDS = 0.4
 TRIES = 4
-
-
-def begun(workplace: Workplace, process: Process, chance: random.Random) -> None:
-    """Dagster knows the run; nothing has been claimed for sure."""
-    before = set(workplace.dagster_statuses())
-    wait_until(process, lambda: set(workplace.dagster_statuses()) - before)
-
-
-def claimed(workplace: Workplace, process: Process, chance: random.Random) -> None:
-    before = workplace.open_runs()
-    wait_until(process, lambda: workplace.open_runs() - before)
-
-
-def somewhere_after(step: str) -> Moment:
-    """A moment at random behind a step's end."""
-
-    def moment(workplace: Workplace, process: Process, chance: random.Random) -> None:
-        wait_until(process, step_ended(process, step))
-        time.sleep(chance.random() * SPREAD_SECONDS)
-
-    return moment
-
-
-def while_exporting(workplace: Workplace, process: Process, chance: random.Random) -> None:
-    exports = workplace.home / "exports"
-    before = {p for p in exports.rglob("*") if p.is_file()}
-    wanted = chance.randint(1, len(STATES) * FILES_A_STATE - 1)
-    wait_until(
-        process,
-        lambda: len({p for p in exports.rglob("*") if p.is_file()} - before) >= wanted,
-    )
-
-
-def while_uploading_files(workplace: Workplace, process: Process, chance: random.Random) -> None:
-    before = workplace.versions()
-    wanted = chance.randint(1, len(STATES) * FILES_A_STATE - 1)
-    wait_until(process, lambda: len(workplace.versions() - before) >= wanted)
-
-
-def while_uploading_manifests(
-    workplace: Workplace, process: Process, chance: random.Random
-) -> None:
-    before = workplace.manifests()
-    wanted = chance.randint(1, len(STATES))
-    wait_until(process, lambda: len(workplace.manifests() - before) >= wanted)
-
-
-def uploaded(workplace: Workplace, process: Process, chance: random.Random) -> None:
-    """Everything is published, and the audit rows are being written or not."""
-    wait_until(process, step_ended(process, "upload"))
 
 
 MOMENTS: tuple[Moment, ...] = (
