@@ -15,7 +15,14 @@ from b2_resources.object_store import ObjectStore
 from outreach_assets.assets.chain import Step, step_of
 from outreach_assets.retries import will_retry
 from outreach_assets.steps.manifest import Manifest
-from outreach_assets.steps.record import Claim, Ending, OpenRun, Status, claimed
+from outreach_assets.steps.record import (
+    CANCELLED_BY_SOMEBODY,
+    Claim,
+    Ending,
+    OpenRun,
+    Status,
+    claimed,
+)
 from outreach_assets.steps.upload import Published, repair
 from outreach_assets.steps.validate import Verdicts
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
@@ -142,7 +149,7 @@ def at_work(
 
     def abandoned(run: OpenRun) -> None:
         context.log.warning("%s: run %s died at work; tidying up after it", run.state, run.run_id)
-        repair(store, run.state, run.version)
+        repair(store, run.state)
         report_dead(context.instance, run.run_id, still_alive=context.run_id)
 
     version = version_of(context)
@@ -158,20 +165,23 @@ def at_work(
             yield work
         except OutreachError as error:
             if not (isinstance(error, RetryableError) and will_retry(context)):
-                _close_all(work, Status.FAILED, str(error))
+                _close_all(work, _failed(str(error)))
             raise
         except Exception as error:
-            _close_all(work, Status.FAILED, type(error).__name__)
+            _close_all(work, _failed(type(error).__name__))
             raise
         except BaseException:  # Ctrl-C, or somebody cancelled the run
-            _close_all(work, Status.CANCELLED, "somebody cancelled the run")
+            _close_all(work, CANCELLED_BY_SOMEBODY)
             raise
 
 
-def _close_all(work: RunAtWork, status: Status, error: str) -> None:
+def _failed(error: str) -> Ending:
+    return Ending(status=Status.FAILED, details={"error": error})
+
+
+def _close_all(work: RunAtWork, ending: Ending) -> None:
     open_states = [state for state in work.claim.states if state not in work.endings]
-    endings = {state: Ending(status=status, details={"error": error}) for state in open_states}
-    work.claim.close({**work.endings, **endings})
+    work.claim.close({**work.endings, **dict.fromkeys(open_states, ending)})
 
 
 def version_of(context: dg.AssetExecutionContext) -> str:

@@ -36,7 +36,7 @@ from outreach_assets.assets.chain_checks import (
     row_problems,
 )
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
-from outreach_assets.retries import RETRY_POLICY, dagster_failures
+from outreach_assets.retries import dagster_failures
 from outreach_assets.steps.batches import Snapshot, held_snapshot, in_batches
 from outreach_assets.steps.export import Export, Judged, write_parquet
 from outreach_assets.steps.extract import ExtractedTable, drop_rows, extract_rows
@@ -79,7 +79,6 @@ def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
         partitions_def=STATES,
         backfill_policy=policy,
         pool=POOL,
-        retry_policy=RETRY_POLICY,
     )
     def outreach_tables(
         context: dg.AssetExecutionContext,
@@ -192,7 +191,15 @@ def _upload(
     """Publish what was exported; a state that fails does not stop the others."""
     progress.began("upload")
     work.claim.hold()
-    outcomes = publish(store, resource.exports, manifests)
+
+    def published(state: str, outcome: Published) -> None:
+        # At once, so that the audit row tells the truth when somebody cancels the run now.
+        work.end(state, Status(outcome.outcome), **counts(outcome.manifest, outcome))
+        progress.advanced([state], metadata.uploads([outcome]))
+
+    outcomes = publish(
+        store, resource.exports, manifests, hold=work.claim.hold, published=published
+    )
     done: dict[str, Published] = {}
     for state, outcome in outcomes.items():
         if isinstance(outcome, OutreachError):
@@ -209,9 +216,6 @@ def _upload(
     facts = partial(metadata.published_manifest, store, done)
     yield from work.report(MANIFEST, facts, list(done))
     work.found(BYTES, MANIFEST, differing)
-    for state, published in done.items():
-        work.end(state, Status(published.outcome), **counts(published.manifest, published))
-    progress.advanced(list(done), metadata.uploads(done.values()))
 
 
 def _record(work: RunAtWork, progress: Progress) -> Iterator[Result]:

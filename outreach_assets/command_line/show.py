@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -64,6 +65,7 @@ class RunProgress:
         self._facts: dict[str, Counter[str]] = {}
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._said: set[str] = set()
+        self._lock = Lock()
         self._step = ""
         self._began = 0.0
 
@@ -91,15 +93,17 @@ class RunProgress:
 
     def advanced(self, states: Sequence[str], facts: Mapping[str, int]) -> None:
         """These states have passed the step under way."""
-        step = self._step
-        self._seconds[step] += time.monotonic() - self._began
-        self._facts[step].update(facts)
-        self._bars.update(
-            self._steps[step],
-            advance=len(states),
-            seconds=self._seconds[step],
-            facts=_listed(self._facts[step]),
-        )
+        with self._lock:
+            step, now = self._step, time.monotonic()
+            self._seconds[step] += now - self._began
+            self._began = now
+            self._facts[step].update(facts)
+            self._bars.update(
+                self._steps[step],
+                advance=len(states),
+                seconds=self._seconds[step],
+                facts=_listed(self._facts[step]),
+            )
         if all(t.finished for t in self._bars.tasks if t.id == self._steps[step]):
             self._say(step)
 

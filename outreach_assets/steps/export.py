@@ -84,11 +84,22 @@ def write_parquet(
         return _receipt(export, tables, verdicts, state, files)
 
     with disk_errors(export.exports), ThreadPoolExecutor(WRITERS) as pool:
+        _remove_parts(export.exports, states)
         manifests = dict(zip(states, pool.map(one_state, states), strict=True))
         _hold_to_verdicts(duck, export, tables, judged.verdicts, manifests)
         for manifest in manifests.values():
             write_whole(export.exports / manifest.key, manifest.body)
     return manifests
+
+
+def _remove_parts(exports: Path, states: Sequence[str]) -> None:
+    """Remove what a killed run had half written; nobody else writes in states we have claimed.
+
+    DuckDB puts a `tmp_` before the name it was given.
+    """
+    for state in states:
+        for part in (exports / keys.state_prefix(state)).rglob("*.part"):
+            part.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, body: bytes) -> None:

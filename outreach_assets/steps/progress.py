@@ -11,7 +11,10 @@ class Progress(Protocol):
         """A step has begun or goes on."""
 
     def advanced(self, states: Sequence[str], facts: Mapping[str, int]) -> None:
-        """These states have passed it; the facts, such as `37000 people`, add up over batches."""
+        """These states have passed it; the facts, such as 37000 `people`, add up.
+
+        May come from any thread.
+        """
 
 
 class NoProgress:

@@ -156,7 +156,7 @@ class OutreachDev:
 
     def ask(self, query: str, **variables: object) -> Any:
         """The answer to a GraphQL query; an error in it fails the test."""
-        request = urllib.request.Request(  # noqa: S310 our own server
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/graphql",
             json.dumps({"query": query, "variables": variables}).encode(),
             {"content-type": "application/json"},
