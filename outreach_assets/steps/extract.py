@@ -4,6 +4,7 @@ Every raw row carries its state in `outreach_state`. Which rows are good is for 
 tables themselves are in tables/.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ STATE = "outreach_state"
 
 NOT_FINITE = "outreach_not_finite"
 """How many numeric values of the row were NaN and are NULL now; only where a table has numerics."""
+
+
+BOUNDED_NUMERIC = re.compile(r"numeric\((?P<precision>\d+),(?P<scale>\d+)\)")
 
 
 class SourceTableMissingError(PermanentError):
@@ -48,31 +52,36 @@ class SourceColumn:
 
     name: str
     type: str
-    """As Postgres writes it: `numeric(5,2)`, `text[]`."""
+    """As Postgres writes it: `numeric(5,2)`, `text[]`; of a domain, the type below it."""
 
     dimensions: int
+    is_own_type: bool = False
+    """A domain or an enum: the scanner reads some of them one way and a query the other."""
 
     @cached_property
     def is_bounded_numeric(self) -> bool:
         """True for a numeric that DuckDB can hold exactly."""
-        if not self.type.startswith("numeric(") or self.type.endswith("[]"):
-            return False
-        return int(self.type.removeprefix("numeric(").split(",")[0].rstrip(")")) <= 38
+        bounds = BOUNDED_NUMERIC.fullmatch(self.type)
+        return bounds is not None and int(bounds["scale"]) <= int(bounds["precision"]) <= 38
 
     @property
     def expression(self) -> str:
         """What to select in Postgres so that the value arrives whole (FACTS on the scanner).
 
         A NaN in a bounded numeric would arrive as 0.00, so it becomes NULL and is counted. Other
-        numerics go as double precision, which is how DuckDB reads them anyhow, but keeps their NaN.
+        numerics go as double precision, which is how DuckDB reads them anyhow, but keeps their NaN;
+        so do arrays of any numeric.
         """
         name = quoted(self.name)
         if self.is_bounded_numeric:
             return f"nullif(t.{name}, 'NaN')::{self.type} AS {name}"
-        if self.type.startswith("numeric") and not self.type.endswith("[]"):
-            return f"t.{name}::double precision AS {name}"
         if self.dimensions > 1:
             return f"t.{name}::text AS {name}"
+        if self.type.startswith("numeric"):
+            array = "[]" if self.type.endswith("[]") else ""
+            return f"t.{name}::double precision{array} AS {name}"
+        if self.is_own_type:
+            return f"t.{name}::{self.type} AS {name}"
         return f"t.{name}"
 
     @property
@@ -154,8 +163,12 @@ def _named(says: str) -> DatabaseUnreachableError | ExtractError:
 def _source_columns(duck: Duck, table: Table) -> list[SourceColumn]:
     # A bound value would make DuckDB import pandas and pyarrow first: 0.8 s (measured, 1.5.5).
     query = f"""
-        SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), a.attndims::int
-        FROM pg_attribute a
+        SELECT a.attname::text,
+            CASE t.typtype WHEN 'e' THEN 'text'
+                WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
+                ELSE format_type(a.atttypid, a.atttypmod) END,
+            greatest(a.attndims, t.typndims)::int, t.typtype IN ('d', 'e')
+        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
         WHERE a.attrelid = to_regclass('{table.source}') AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attnum"""
     rows = duck.execute(f"SELECT * FROM postgres_query('neon', {_literal(query)})").fetchall()
@@ -164,7 +177,10 @@ def _source_columns(duck: Duck, table: Table) -> list[SourceColumn]:
             f"{table.source} does not exist in the database: "
             "create it, or run `outreach db migrate` on an empty one"
         )
-    columns = [SourceColumn(name=name, type=type_, dimensions=dims) for name, type_, dims in rows]
+    columns = [
+        SourceColumn(name=name, type=type_, dimensions=dimensions, is_own_type=own)
+        for name, type_, dimensions, own in rows
+    ]
     missing = table.needed_columns - {c.name for c in columns}
     if missing:
         raise SourceColumnMissingError(

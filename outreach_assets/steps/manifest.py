@@ -79,12 +79,14 @@ class Manifest(_Facts):
         return (self.model_dump_json(indent=1) + "\n").encode()
 
     def says_the_same_as(self, other: "Manifest") -> bool:
-        """True when rows, rules and engine are equal, so that nothing new would be published."""
-        return (self.sources, self.rules, self.duckdb) == (
-            other.sources,
-            other.rules,
-            other.duckdb,
-        )
+        """True when rows, columns, rules and engine are equal: nothing new would be published."""
+        return self._said == other._said
+
+    @property
+    def _said(self) -> tuple[object, ...]:
+        # Columns too: a hash of rows knows neither their names nor an integer from a bigint.
+        columns = [(file.table, file.verdict, file.columns) for file in self.files]
+        return (self.sources, columns, self.rules, self.duckdb)
 
     def rows(self, table: str, verdict: str) -> int:
         """How many rows that file holds."""
