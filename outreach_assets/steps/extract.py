@@ -119,7 +119,7 @@ def extract_rows(
             if everything and all(c.is_scanned_as_it_is for c in columns):
                 duck.execute(_scan_sql(table, columns))
             else:
-                duck.execute(_query_sql(table, columns, states))
+                duck.execute(_query_sql(duck, table, columns, states))
         if everything:
             for table in tables:
                 _hold_to_source(duck, table)
@@ -207,7 +207,9 @@ def _scan_sql(table: Table, columns: Sequence[SourceColumn]) -> str:
     return _clustered(table, f"SELECT {listed}, {state} AS {STATE} FROM {source}")
 
 
-def _query_sql(table: Table, columns: Sequence[SourceColumn], states: Sequence[str]) -> str:
+def _query_sql(
+    duck: Duck, table: Table, columns: Sequence[SourceColumn], states: Sequence[str]
+) -> str:
     """The rows of the given states, filtered in Postgres, every value cast so that it survives."""
     listed = [c.expression for c in columns]
     numerics = [f"(t.{quoted(c.name)} = 'NaN')" for c in columns if c.is_bounded_numeric]
@@ -219,14 +221,30 @@ def _query_sql(table: Table, columns: Sequence[SourceColumn], states: Sequence[s
             held_in = f"t.{quoted(column)}"
         case StateOf(table=Table(state=OwnState(column=there)) as other, column=column):
             held_in = f"s.{quoted(there)}"
-            source += (
-                f" LEFT JOIN {other.source} AS s ON s.{quoted(other.key)} = t.{quoted(column)}"
-            )
+            looked_up = other.source if _key_is_unique(duck, other) else _once_per_key(other, there)
+            source += f" LEFT JOIN {looked_up} AS s ON s.{quoted(other.key)} = t.{quoted(column)}"
         case _:
             raise NotImplementedError(f"{table.name}: a state two tables away")
     listed.append(f"{_known_or_unassigned(held_in)} AS {STATE}")
     query = f"SELECT {', '.join(listed)} FROM {source} WHERE {_is_in(held_in, states)}"
     return _clustered(table, f"SELECT * FROM postgres_query('neon', {_literal(query)})")
+
+
+def _key_is_unique(duck: Duck, table: Table) -> bool:
+    """True when an index sees to it that no key is there twice."""
+    query = f"""
+        SELECT count(*)::int FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
+        WHERE i.indrelid = to_regclass('{table.source}') AND a.attname = {_literal(table.key)}
+            AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+            AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum"""
+    return _one(duck, f"SELECT * FROM postgres_query('neon', {_literal(query)})") > 0
+
+
+def _once_per_key(table: Table, column: str) -> str:
+    """Each key with one state, the same that `_scan_sql` gives it; reads the whole table."""
+    state = f'min({_known_or_unassigned(quoted(column))} COLLATE "C")'
+    key = quoted(table.key)
+    return f"(SELECT {key}, {state} AS {quoted(column)} FROM {table.source} GROUP BY {key})"
 
 
 def _clustered(table: Table, select: str) -> str:
