@@ -6,7 +6,7 @@ tables themselves are in tables/.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -17,7 +17,12 @@ import duckdb_extension_postgres_scanner
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tables.table import OwnState, StateOf, Table, quoted
 from outreach_core.errors import PermanentError
-from outreach_core.postgres import DatabaseUnreachableError, Postgres
+from outreach_core.postgres import (
+    REFUSALS,
+    DatabaseRefusedError,
+    DatabaseUnreachableError,
+    Postgres,
+)
 from outreach_core.states import ALL_STATES, STATE_CODES, UNASSIGNED
 
 STATE = "outreach_state"
@@ -108,7 +113,8 @@ def extract_rows(
     """Fill `<table>_raw` of every table with the rows of the given states.
 
     The first table must be the one that knows states by its own rows. Raises
-    DatabaseUnreachableError, SourceTableMissingError, SourceColumnMissingError or ExtractError.
+    DatabaseUnreachableError, DatabaseRefusedError, SourceTableMissingError,
+    SourceColumnMissingError, RowsLostError or ExtractError.
     """
     _load_scanner(duck)
     everything = set(states) == set(ALL_STATES)
@@ -139,7 +145,11 @@ def _attached(duck: Duck, postgres: Postgres) -> Iterator[None]:
     try:
         duck.execute(f"ATTACH '{conninfo}' AS neon (TYPE postgres, READ_ONLY)")
         duck.execute("BEGIN")
-        yield
+        try:
+            yield
+        except BaseException:
+            _let_go(duck)
+            raise
         duck.execute("COMMIT")
         duck.execute("DETACH neon")
     except duckdb.Error as error:
@@ -147,7 +157,17 @@ def _attached(duck: Duck, postgres: Postgres) -> Iterator[None]:
         raise _named(f"{postgres.name}: {says}") from None
 
 
-def _named(says: str) -> DatabaseUnreachableError | ExtractError:
+def _let_go(duck: Duck) -> None:
+    """End the transaction and the connection, whether the server is still there or not.
+
+    Closing DuckDB with a transaction open on a lost connection aborts the process (seen, 1.5.5).
+    """
+    for statement in ("ROLLBACK", "DETACH neon"):
+        with suppress(duckdb.Error):
+            duck.execute(statement)
+
+
+def _named(says: str) -> DatabaseRefusedError | DatabaseUnreachableError | ExtractError:
     lost = (
         "connect to Postgres",
         "server closed",
@@ -155,6 +175,8 @@ def _named(says: str) -> DatabaseUnreachableError | ExtractError:
         "no connection",
         "SSL",
     )
+    if "connect to Postgres" in says and REFUSALS.search(says):
+        return DatabaseRefusedError(f"the connection was refused: {says}")
     if any(words in says for words in lost):
         return DatabaseUnreachableError(f"the connection was lost or refused: {says}")
     return ExtractError(f"the rows could not be read: {says}")
