@@ -12,10 +12,9 @@ from typing import Any
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
-from outreach_core.neon import embedded_server
+from outreach_core.neon import open_dagster_storage
 from outreach_core.settings import load_settings
 
-DATABASE = "dagster"
 EVENT_BATCH_SIZE = "200"
 STATEMENT_TIMEOUT_MS = 60_000
 POOL_RECYCLE_SECONDS = 3_600
@@ -57,9 +56,5 @@ def storage_url() -> str:
     `postgresql+psycopg2://`, because dagster-postgres breaks on psycopg 3 (FACTS); the direct
     host, because it wants session state, which a transaction pooler does not keep.
     """
-    settings = load_settings()
-    if settings.outreach_dagster_postgres_url is not None:
-        url = settings.outreach_dagster_postgres_url.get_secret_value()
-    else:
-        url = embedded_server(settings.home).ensure_running().database(DATABASE).url
+    url = open_dagster_storage(load_settings()).url
     return "postgresql+psycopg2://" + url.split("://", 1)[1]

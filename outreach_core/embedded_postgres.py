@@ -14,6 +14,7 @@ finds one lock without another, the next `ensure_running` mends it.
 """
 
 import atexit
+import errno
 import os
 import secrets
 import subprocess
@@ -26,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from outreach_core.errors import PermanentError, RetryableError
+from outreach_core.errors import PermanentError, RetryableError, SettingsError
 from outreach_core.postgres import Postgres
 from outreach_core.postgres_folder import (
     ADDRESS,
@@ -51,6 +52,7 @@ from outreach_core.postgres_programs import (
 
 NAME = "the embedded PostgreSQL"
 STOP_SECONDS = 100  # what a keeper gives a server to stop, and a little
+MAY_NOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 CODE_FOLDER = Path(__file__).resolve().parent.parent
 
 
@@ -257,7 +259,8 @@ def _folder_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PermanentError(
+        kind = SettingsError if error.errno in MAY_NOT_WRITE else PermanentError
+        raise kind(
             f"OUTREACH_HOME: {NAME} cannot use {error.filename or folder}: {error.strerror}. "
             "Free some space or mend its owner, or choose another OUTREACH_HOME, or set NEON_*"
         ) from error

@@ -11,9 +11,17 @@ from outreach_core.settings import Settings
 POSTGRES_FOLDER = "postgres"
 """Below OUTREACH_HOME: the embedded server's."""
 
+DAGSTER_DATABASE = "dagster"
+"""The embedded server's database for Dagster's own storage."""
+
 
 def open_neon(settings: Settings) -> Postgres:
     """The database with companies and people. Starts the embedded one when no other is named."""
+    return named_neon(settings) or open_embedded(settings.home)
+
+
+def named_neon(settings: Settings) -> Postgres | None:
+    """The database that NEON_* names; None when they name none."""
     if settings.neon_connection_string is not None:
         return Postgres(
             conninfo=settings.neon_connection_string.get_secret_value(),
@@ -29,7 +37,18 @@ def open_neon(settings: Settings) -> Postgres:
             password=password.get_secret_value() if password else "",
             sslmode=settings.neon_sslmode,
         )
-    return open_embedded(settings.home)
+    return None
+
+
+def open_dagster_storage(settings: Settings) -> Postgres:
+    """Where Dagster keeps its own tables; starts the embedded server when no other is named."""
+    if settings.outreach_dagster_postgres_url is None:
+        return embedded_server(settings.home).ensure_running().database(DAGSTER_DATABASE)
+    url = settings.outreach_dagster_postgres_url.get_secret_value()
+    return Postgres(
+        conninfo="postgresql://" + url.split("://", 1)[1],  # without SQLAlchemy's driver
+        name="OUTREACH_DAGSTER_POSTGRES_URL",
+    )
 
 
 def open_embedded(home: Path) -> Postgres:

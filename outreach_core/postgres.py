@@ -15,22 +15,28 @@ import psycopg
 from psycopg import conninfo as libpq
 from psycopg.rows import TupleRow
 
+from outreach_core.connection_string import ENCODE, SCHEMES, URL_FORM, parts_of
 from outreach_core.errors import PermanentError, RetryableError
 
 Connection = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
 LockNotAvailable = psycopg.errors.LockNotAvailable
+UndefinedColumn = psycopg.errors.UndefinedColumn
 UndefinedSchema = psycopg.errors.InvalidSchemaName
 UndefinedTable = psycopg.errors.UndefinedTable
 
 CONNECT_TIMEOUT_SECONDS = 15  # a suspended Neon compute takes a few seconds to wake
-# What a server says with these codes will be the same next time.
+# What a server, or the way to it, says in these words will be the same next time.
 REFUSALS = re.compile(
     r"password authentication failed|role .* does not exist|database .* does not exist"
     r"|no pg_hba.conf entry|invalid connection option|missing \"=\"|invalid (sslmode|port|integer)"
-    r"|could not translate host name|Name or service not known|endpoint",
+    r"|could not translate host name|Name or service not known|no password supplied"
+    r"|does not support SSL|certificate|requested endpoint|endpoint (ID|is disabled|could not)",
     re.IGNORECASE,
 )
+PASSWORD_PAIR = re.compile(r"password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)")
+PASSING = re.compile(r"Temporary failure in name resolution", re.IGNORECASE)
+DISK_FULL, TOO_MANY_CONNECTIONS, STATEMENT_CANCELLED = "53100", "53300", "57014"
 
 
 class DatabaseUnreachableError(RetryableError):
@@ -38,7 +44,7 @@ class DatabaseUnreachableError(RetryableError):
 
 
 class DatabaseRefusedError(PermanentError):
-    """The server answered and said no: wrong password, no such database, no permission."""
+    """The server answered and said no: wrong password, no such database, no permission, no room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +72,7 @@ class Postgres:
         Raises DatabaseUnreachableError or DatabaseRefusedError, also for a connection that is lost
         inside the block. Neither message holds the connection string.
         """
-        try:
-            libpq.conninfo_to_dict(self.conninfo)
-        except psycopg.ProgrammingError as error:
-            says = self.redacted(str(error))
-            raise DatabaseRefusedError(
-                f"{self.name}: cannot read the connection string: {says}"
-            ) from None
+        self._check_conninfo()
         with (
             self.errors(),
             psycopg.connect(
@@ -101,11 +101,33 @@ class Postgres:
     ) -> DatabaseUnreachableError | DatabaseRefusedError | None:
         """Ours for a connection that failed, None for a mistake in a statement."""
         says = self.redacted(str(error))
-        if error.sqlstate is not None and not error.sqlstate.startswith(("08", "57", "53", "28")):
+        code = error.sqlstate or ""
+        if code and not code.startswith(("08", "57", "53", "28")):
             return None
-        if (error.sqlstate or "").startswith("28") or REFUSALS.search(says):
+        if code == DISK_FULL:
+            return DatabaseRefusedError(
+                f"{self.name} has no room on its disk: {says} (free some there)"
+            )
+        if code.startswith("28") or (REFUSALS.search(says) and not PASSING.search(says)):
             return DatabaseRefusedError(f"{self.name} refused the connection: {says}")
+        if code.startswith("53") and code != TOO_MANY_CONNECTIONS:
+            return DatabaseUnreachableError(f"{self.name} is short of memory or a limit: {says}")
+        if code == STATEMENT_CANCELLED:
+            return DatabaseUnreachableError(f"{self.name} stopped a statement: {says}")
         return DatabaseUnreachableError(f"{self.name} cannot be reached: {says}")
+
+    def _check_conninfo(self) -> None:
+        """Raise DatabaseRefusedError for one that libpq cannot read, in our words.
+
+        libpq's own would hold the word it stumbled over, which may be the password.
+        """
+        try:
+            if self.conninfo.startswith(SCHEMES):
+                parts_of(self.conninfo)
+            libpq.conninfo_to_dict(self.conninfo)
+        except (ValueError, psycopg.ProgrammingError) as error:
+            says = str(error) if isinstance(error, ValueError) else f"expected {URL_FORM}; {ENCODE}"
+            raise DatabaseRefusedError(f"{self.name}: the connection string {says}") from None
 
     def redacted(self, text: str) -> str:
         """The text without our password, our whole connection string or any `password=`."""
@@ -117,7 +139,8 @@ class Postgres:
         parts = dict(libpq.conninfo_to_dict(self.conninfo))
         host, port = parts.pop("host", "localhost"), parts.pop("port", "5432")
         user, password = (quote(str(parts.pop(k, "")), safe="") for k in ("user", "password"))
-        database = parts.pop("dbname", "postgres")
+        database = quote(str(parts.pop("dbname", "postgres")), safe="")
+        host = f"[{host}]" if ":" in str(host) else quote(str(host), safe=",")
         options = "&".join(f"{k}={quote(str(v), safe='')}" for k, v in parts.items())
         return f"postgresql://{user}:{password}@{host}:{port}/{database}" + (
             f"?{options}" if options else ""
@@ -132,13 +155,18 @@ def redacted(text: str, conninfo: str) -> str:
     """The text on one line, without the connection string or the password in it."""
     secrets = [conninfo]
     try:
-        password = libpq.conninfo_to_dict(conninfo).get("password")
-        secrets += [str(password), quote(str(password), safe="")] if password else []
+        password = str(libpq.conninfo_to_dict(conninfo).get("password") or "")
     except psycopg.ProgrammingError:
         # A string libpq cannot read may show any part of itself in an error.
-        secrets += sorted((w for w in re.split(r"[\s@:/?&=]+", conninfo) if len(w) > 3), key=len)[
-            ::-1
-        ]
-    for secret in secrets:
+        secrets += re.split(r"[\s@:/?&=]+", conninfo)
+    else:
+        secrets += [password, quote(password, safe=""), *_as_written(conninfo)]
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
-    return " ".join(re.sub(r"password=\S+", "password=***", text).split())
+    return " ".join(PASSWORD_PAIR.sub("password=***", text).split())
+
+
+def _as_written(conninfo: str) -> list[str]:
+    """The password of a URL with the encoding its writer chose."""
+    found = re.match(r"postgres(?:ql)?://[^:@/]*:([^@/]*)@", conninfo)
+    return [found[1]] if found else []

@@ -155,19 +155,19 @@ def looking(look: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Call `look` when a child ends and every few seconds while the block waits.
 
     The clock is for a signal that comes just before the wait begins, and for a server that is not
-    our child. SIGTERM counts in here only: in the middle of a start it would leave half a server.
+    our child. SIGTERM waits for this block: in the middle of a start it would leave half a server.
     """
-    signal.signal(signal.SIGTERM, stop_asked)
     signal.signal(signal.SIGALRM, look)
     signal.signal(signal.SIGCHLD, look)
     signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY_SECONDS, LOOK_EVERY_SECONDS)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def main(folder: Path, programs: Path) -> int:
@@ -175,7 +175,9 @@ def main(folder: Path, programs: Path) -> int:
     keeper = Keeper(server=Server(folder=PostgresFolder(folder), programs=programs))
     wait_for_lock(keeper.folder.keeper_lock, Hold.SHARED, seconds=START_SECONDS)
     leave_the_starter()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # PostgreSQL, which inherits the mask, sets its own.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.signal(signal.SIGTERM, stop_asked)
     shorten(keeper.folder.log)
     try:
         keeper.keep()

@@ -6,11 +6,9 @@ and on which database is decided by the command line; the tables come from migra
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib import resources
 
-from outreach_core.errors import PermanentError, RetryableError
+from outreach_core.errors import RetryableError
 from outreach_core.postgres import (
     Connection,
     LockNotAvailable,
@@ -18,10 +16,16 @@ from outreach_core.postgres import (
     UndefinedSchema,
     UndefinedTable,
 )
+from outreach_core.sample_choices import (
+    ExistingRows,
+    SampleFacts,
+    SampleRefusedError,
+    SampleSize,
+    SampleTarget,
+)
 
 COMPANIES = "marketing.company_master"
 PEOPLE = "marketing.people_master"
-PEOPLE_PER_COMPANY = 4
 # Progress moves once per statement; at this size each takes about a second.
 ROWS_PER_STATEMENT = 37_000
 LARGEST_SEED = 2**31 - 1
@@ -29,53 +33,6 @@ HAVE_ROWS = (
     "SELECT EXISTS (SELECT FROM marketing.company_master),"
     " EXISTS (SELECT FROM marketing.people_master)"
 )
-
-
-class SampleSize(StrEnum):
-    """How much; every size begins with the rows of the smaller ones of the same seed."""
-
-    DEMO = "demo"
-    S = "S"
-    M = "M"
-    L = "L"
-
-    @property
-    def companies(self) -> int:
-        """Rows in marketing.company_master; people are four times as many."""
-        return {"demo": 15_000, "S": 37_000, "M": 370_000, "L": 1_480_000}[self.value]
-
-    @property
-    def people(self) -> int:
-        """Rows in marketing.people_master."""
-        return self.companies * PEOPLE_PER_COMPANY
-
-
-class SampleTarget(StrEnum):
-    """Whose database it is. A named one (`NEON_*`) takes a second word from the person."""
-
-    EMBEDDED = "embedded"
-    NAMED = "named"
-    NAMED_ON_PURPOSE = "named on purpose"
-
-
-class ExistingRows(StrEnum):
-    """What becomes of rows that are in the tables already."""
-
-    REFUSE = "refuse"
-    REPLACE = "replace"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleFacts:
-    """What was loaded, and how long it took."""
-
-    companies: int
-    people: int
-    seconds: float
-
-
-class SampleRefusedError(PermanentError):
-    """Loading would touch rows or a database that nobody said it may touch."""
 
 
 class SampleBusyError(RetryableError):

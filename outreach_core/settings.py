@@ -2,23 +2,56 @@
 
 Nothing else in the project reads the environment. Names people already have are kept (`NEON_*`,
 `B2_*`, `STORAGE_MODE`); our own begin with `OUTREACH_`. `.env` in the project's folder counts too.
-What a setting opens (a database, a store) is opened elsewhere.
+What one value must look like is in setting_values.py; what a setting opens is opened elsewhere.
 """
 
+import difflib
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from dotenv import load_dotenv
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from outreach_core import setting_values
+from outreach_core.connection_string import parts_of
 from outreach_core.errors import SettingsError
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 """Where workspace.yaml and dagster.yaml lie."""
+
+NEON_PARTS = {
+    "neon_host": "host",
+    "neon_database": "dbname",
+    "neon_user": "user",
+    "neon_password": "password",
+}
+"""The settings that together say what NEON_CONNECTION_STRING says, and libpq's names for them."""
+
+B2_PARTS = ("b2_endpoint", "b2_region", "b2_key_id", "b2_application_key", "b2_bucket")
+PREFIXES = ("NEON_", "B2_", "OUTREACH_")
+READ_ELSEWHERE = {"OUTREACH_MUST_TEST"}
+"""Begin like ours and are no mistake: the tests read this one (STYLE 8)."""
+
+ALSO_KNOWN_AS = {
+    "B2_APPLICATION_KEY_ID": "B2_KEY_ID",  # what Backblaze's own command line calls it
+    "DATABASE_URL": "NEON_CONNECTION_STRING",
+    "NEON_DATABASE_URL": "NEON_CONNECTION_STRING",
+}
 
 
 class StorageMode(StrEnum):
@@ -27,6 +60,50 @@ class StorageMode(StrEnum):
     LOCAL = "local"
     S3 = "s3"
     HYBRID = "hybrid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingProblem:
+    """One thing wrong with the environment."""
+
+    variables: tuple[str, ...]
+    found: str
+    """Names the variables, and the value unless it is secret."""
+
+    cure: str
+    """What was expected instead."""
+
+    @property
+    def says(self) -> str:
+        """The whole as one sentence."""
+        return f"{self.found}: {self.cure}"
+
+
+class WrongSettingsError(SettingsError):
+    """All that is wrong, a line each."""
+
+    def __init__(self, problems: Iterable[SettingProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(p.says for p in self.problems))
+
+
+class _DisagreementError(ValueError):
+    """Settings that are fine alone and wrong together."""
+
+    def __init__(self, problems: list[SettingProblem]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(p.says for p in problems))
+
+
+def _secret(value: SecretStr, check: str) -> SecretStr:
+    getattr(setting_values, check)(value.get_secret_value())
+    return value
+
+
+def _word(known: Iterable[str]) -> BeforeValidator:
+    return BeforeValidator(
+        lambda v: setting_values.one_of(v, tuple(known)) if isinstance(v, str) else v
+    )
 
 
 class Settings(BaseSettings):
@@ -39,63 +116,102 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    neon_connection_string: SecretStr | None = None
-    neon_host: str | None = None
+    neon_connection_string: (
+        Annotated[SecretStr, AfterValidator(lambda v: _secret(v, "connection_string"))] | None
+    ) = None
+    neon_host: Annotated[str, AfterValidator(setting_values.host_name)] | None = None
     neon_port: int = Field(default=5432, ge=1, le=65535)
     neon_database: str | None = None
     neon_user: str | None = None
     neon_password: SecretStr | None = None
-    neon_sslmode: str = "require"
+    neon_sslmode: Annotated[str, _word(setting_values.SSL_MODES)] = "require"
 
-    storage_mode: StorageMode | None = None
-    b2_endpoint: str | None = None
-    b2_region: str | None = None
+    storage_mode: Annotated[StorageMode, _word(StorageMode)] | None = None
+    b2_endpoint: Annotated[str, AfterValidator(setting_values.endpoint)] | None = None
+    b2_region: Annotated[str, AfterValidator(setting_values.region_name)] | None = None
     b2_key_id: str | None = None
     b2_application_key: SecretStr | None = None
-    b2_bucket: str | None = None
-    b2_validation_failures_prefix: str = "validation-failures/"
+    b2_bucket: Annotated[str, AfterValidator(setting_values.bucket_name)] | None = None
+    b2_validation_failures_prefix: Annotated[str, AfterValidator(setting_values.key_prefix)] = (
+        "validation-failures/"
+    )
 
     outreach_home: Path = Path(".outreach")
-    outreach_dagster_postgres_url: SecretStr | None = None
+    outreach_dagster_postgres_url: (
+        Annotated[SecretStr, AfterValidator(lambda v: _secret(v, "direct_url"))] | None
+    ) = None
     outreach_states_per_run: int | None = Field(default=None, ge=1)
     outreach_duckdb_memory_mb: int = Field(default=400, ge=64)
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
     outreach_duckdb_temp_gb: int = Field(default=50, ge=1)
 
-    @field_validator("neon_sslmode")
+    @field_validator("*", mode="before")
     @classmethod
-    def _known_sslmode(cls, value: str) -> str:
-        modes = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-        if value not in modes:
-            raise ValueError(f"expected one of {', '.join(modes)}")
-        return value
+    def _is_not_wrapped(cls, value: object) -> object:
+        # Refused and not mended: Dagster reads the same variables by itself (EnvVar).
+        return setting_values.without_wrapping(value) if isinstance(value, str) else value
 
-    @field_validator("b2_endpoint")
+    @field_validator("outreach_home")
     @classmethod
-    def _endpoint_has_scheme(cls, value: str | None) -> str | None:
-        if value and not value.startswith(("https://", "http://")):
-            raise ValueError("expected https://s3.<region>.backblazeb2.com")
-        return value
+    def _home_is_a_folder(cls, value: Path) -> Path:
+        return setting_values.folder(value, below=PROJECT_FOLDER)
 
     @model_validator(mode="after")
-    def _whole_or_absent(self) -> Self:
-        if self.neon_connection_string is None:
-            self._all_or_none("neon_host", "neon_database", "neon_user", "neon_password")
-        self._all_or_none(
-            "b2_endpoint", "b2_region", "b2_key_id", "b2_application_key", "b2_bucket"
-        )
-        if self.storage_mode in (StorageMode.S3, StorageMode.HYBRID) and not self.b2_bucket:
-            raise ValueError(
-                f"STORAGE_MODE is {self.storage_mode} but B2_ENDPOINT, B2_REGION, B2_KEY_ID, "
-                "B2_APPLICATION_KEY and B2_BUCKET are not set"
-            )
+    def _agree(self) -> Self:
+        found = [*self._neon_problems(), *self._b2_problems()]
+        if found:
+            raise _DisagreementError(found)
         return self
 
-    def _all_or_none(self, *fields: str) -> None:
-        missing = [name.upper() for name in fields if getattr(self, name) is None]
+    def _neon_problems(self) -> Iterator[SettingProblem]:
+        if self.neon_connection_string is None:
+            yield from self._incomplete(NEON_PARTS)
+            return
+        says = parts_of(self.neon_connection_string.get_secret_value())
+        given = {n: getattr(self, n) for n in NEON_PARTS}
+        plain = {
+            n: v.get_secret_value() if isinstance(v, SecretStr) else v for n, v in given.items()
+        }
+        others = tuple(
+            name.upper()
+            for name, part in NEON_PARTS.items()
+            if plain[name] is not None and plain[name] != says.get(part)
+        )
+        if others:
+            yield SettingProblem(
+                variables=("NEON_CONNECTION_STRING", *others),
+                found=f"NEON_CONNECTION_STRING says something else than {', '.join(others)}",
+                cure="set one or the other",
+            )
+
+    def _b2_problems(self) -> Iterator[SettingProblem]:
+        incomplete = list(self._incomplete(B2_PARTS))
+        yield from incomplete
+        wants_bucket = self.storage_mode in (StorageMode.S3, StorageMode.HYBRID)
+        if wants_bucket and not incomplete and self.b2_bucket is None:
+            names = tuple(name.upper() for name in B2_PARTS)
+            yield SettingProblem(
+                variables=("STORAGE_MODE", *names),
+                found=f"STORAGE_MODE is {self.storage_mode} and needs a bucket",
+                cure=f"set {', '.join(names)}, or STORAGE_MODE=local",
+            )
+        named = setting_values.endpoint_region(self.b2_endpoint or "")
+        if named and self.b2_region and named != self.b2_region:
+            yield SettingProblem(
+                variables=("B2_REGION", "B2_ENDPOINT"),
+                found=f"B2_REGION is {self.b2_region!r} and B2_ENDPOINT is in {named!r}",
+                cure="they must be the same, or Backblaze says that the key is not valid",
+            )
+
+    def _incomplete(self, fields: Collection[str]) -> Iterator[SettingProblem]:
+        missing = tuple(name.upper() for name in fields if getattr(self, name) is None)
         if missing and len(missing) < len(fields):
             wanted = ", ".join(name.upper() for name in fields)
-            raise ValueError(f"{', '.join(missing)} not set: {wanted} go together")
+            yield SettingProblem(
+                variables=missing,
+                found=f"{', '.join(missing)} not set or empty",
+                cure=f"{wanted} go together",
+            )
 
     @cached_property
     def home(self) -> Path:
@@ -118,24 +234,74 @@ class Settings(BaseSettings):
         return StorageMode.S3 if self.b2_bucket else StorageMode.LOCAL
 
 
-def load_settings() -> Settings:
+def load_settings(*, leaving_out: Collection[str] = ()) -> Settings:
     """Settings of this process, `.env` included.
 
     `.env` goes into the environment first, so that Dagster's own `EnvVar`s see the same values.
-    Raises SettingsError naming each wrong variable and the cure.
+    Variables in `leaving_out` are taken as not set: the doctor goes on without the wrong ones.
+    Raises WrongSettingsError naming each wrong variable and the cure.
     """
-    load_dotenv(PROJECT_FOLDER / ".env")
     try:
-        return Settings()
+        load_dotenv(PROJECT_FOLDER / ".env")
+    except (OSError, UnicodeDecodeError) as error:
+        says = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"{PROJECT_FOLDER / '.env'} cannot be read: {says}") from None
+    left_out = {
+        name: field.default
+        for name, field in Settings.model_fields.items()
+        if name.upper() in leaving_out
+    }
+    try:
+        return Settings(**left_out)
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentence(e) for e in error.errors())) from None
+        raise WrongSettingsError(p for e in error.errors() for p in _problems(e)) from None
 
 
-def _sentence(error: ErrorDetails) -> str:
-    message = error["msg"].removeprefix("Value error, ")
-    if not error["loc"]:
-        return message
-    field = str(error["loc"][0])
-    annotation = str(Settings.model_fields[field].annotation)
-    shown = "" if "SecretStr" in annotation or "input" not in error else f" is {error['input']!r}"
-    return f"{field.upper()}{shown}: {message}"
+def variable_names() -> list[str]:
+    """Every environment variable that is a setting."""
+    return [name.upper() for name in Settings.model_fields]
+
+
+def unknown_variables() -> dict[str, str | None]:
+    """Variables of this process that look like ours and are not, each with the one it may mean.
+
+    None where no name of ours is near.
+    """
+    ours = variable_names()
+    found: dict[str, str | None] = {}
+    for name in sorted(set(os.environ).difference(ours, READ_ELSEWHERE)):  # noqa: TID251 this is the place
+        meant = ALSO_KNOWN_AS.get(name)
+        if meant is None:
+            likely = 0.75 if name.upper().startswith(PREFIXES) else 0.88
+            near = difflib.get_close_matches(name.upper(), ours, n=1, cutoff=likely)
+            meant = near[0] if near else None
+        if meant or name.upper().startswith(PREFIXES):
+            found[name] = meant
+    return found
+
+
+def _problems(error: ErrorDetails) -> list[SettingProblem]:
+    raised = error.get("ctx", {}).get("error")
+    if isinstance(raised, _DisagreementError):
+        return raised.problems
+    name = str(error["loc"][0])
+    value = error["input"]
+    hidden = "SecretStr" in str(Settings.model_fields[name].annotation)
+    if hidden or setting_values.has_account(str(value)):
+        shown = "" if error["type"] != "value_error" else " (not shown)"
+    else:
+        shown = f" is {value!r}"
+    return [
+        SettingProblem(
+            variables=(name.upper(),), found=f"{name.upper()}{shown}", cure=_expected(error)
+        )
+    ]
+
+
+def _expected(error: ErrorDetails) -> str:
+    if not error["type"].startswith(("int_", "greater_", "less_")):
+        return error["msg"].removeprefix("Value error, ")
+    limits = Settings.model_json_schema()["properties"][str(error["loc"][0])]
+    limits = limits if "type" in limits else limits["anyOf"][0]  # `… | None`
+    most = f" to {limits['maximum']}" if "maximum" in limits else " or more"
+    return f"expected a whole number, {limits['minimum']}{most}"

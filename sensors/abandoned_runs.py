@@ -20,7 +20,7 @@ def abandoned_runs_sensor(
     store = b2.create_store()
 
     def abandoned(run: OpenRun) -> None:
-        repair(store, run.state, run.version)
+        repair(store, run.state)
         report_dead(context.instance, run.run_id, still_alive=None)
 
     swept = sweep_abandoned(neon.open(), abandoned)

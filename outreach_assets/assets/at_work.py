@@ -15,8 +15,16 @@ from b2_resources.object_store import ObjectStore
 from outreach_assets.assets.chain import Step, step_of
 from outreach_assets.retries import will_retry
 from outreach_assets.steps.manifest import Manifest
-from outreach_assets.steps.record import Claim, Ending, OpenRun, Status, claimed
+from outreach_assets.steps.record import (
+    CANCELLED_BY_SOMEBODY,
+    Claim,
+    Ending,
+    OpenRun,
+    Status,
+    claimed,
+)
 from outreach_assets.steps.upload import Published, repair
+from outreach_assets.steps.validate import Verdicts
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 
@@ -44,6 +52,7 @@ class RunAtWork:
     """How states that are done have ended; the others are still going."""
 
     failures: dict[str, OutreachError] = field(default_factory=dict)
+    problems: dict[dg.AssetCheckKey, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def states(self) -> Sequence[str]:
@@ -95,15 +104,24 @@ class RunAtWork:
                     dg.AssetMaterialization(key, partition=state, metadata=dict(facts(state)))
                 )
 
-    def check(self, name: str, key: dg.AssetKey, problems: Metadata) -> Iterator[Result]:
-        """Say how a check came out: it passed unless there is a problem with some state."""
-        if dg.AssetCheckKey(key, name) in self.context.selected_asset_check_keys:
-            yield dg.AssetCheckResult(
-                asset_key=key,
-                check_name=name,
-                passed=not problems,
-                metadata={**problems, "states": len(self.claim.states)},
-            )
+    def found(self, check: str, key: dg.AssetKey, problems: Metadata) -> None:
+        """What a check has found in some states: by state or object, what is wrong with it."""
+        self.problems.setdefault(dg.AssetCheckKey(key, check), {}).update(problems)
+
+    def checks(self) -> Iterator[Result]:
+        """How the checks came out, once for the run: passed where no problem was found.
+
+        One whose step the selection does not reach has nothing to say and says nothing.
+        """
+        for check in self.context.selected_asset_check_keys:
+            if check in self.problems:
+                problems = self.problems[check]
+                yield dg.AssetCheckResult(
+                    asset_key=check.asset_key,
+                    check_name=check.name,
+                    passed=not problems,
+                    metadata={**problems, "states": len(self.claim.states)},
+                )
 
     def close(self) -> None:
         """Write the audit rows, and raise when a state was held or failed."""
@@ -131,7 +149,7 @@ def at_work(
 
     def abandoned(run: OpenRun) -> None:
         context.log.warning("%s: run %s died at work; tidying up after it", run.state, run.run_id)
-        repair(store, run.state, run.version)
+        repair(store, run.state)
         report_dead(context.instance, run.run_id, still_alive=context.run_id)
 
     version = version_of(context)
@@ -147,20 +165,23 @@ def at_work(
             yield work
         except OutreachError as error:
             if not (isinstance(error, RetryableError) and will_retry(context)):
-                _close_all(work, Status.FAILED, str(error))
+                _close_all(work, _failed(str(error)))
             raise
         except Exception as error:
-            _close_all(work, Status.FAILED, type(error).__name__)
+            _close_all(work, _failed(type(error).__name__))
             raise
         except BaseException:  # Ctrl-C, or somebody cancelled the run
-            _close_all(work, Status.CANCELLED, "somebody cancelled the run")
+            _close_all(work, CANCELLED_BY_SOMEBODY)
             raise
 
 
-def _close_all(work: RunAtWork, status: Status, error: str) -> None:
+def _failed(error: str) -> Ending:
+    return Ending(status=Status.FAILED, details={"error": error})
+
+
+def _close_all(work: RunAtWork, ending: Ending) -> None:
     open_states = [state for state in work.claim.states if state not in work.endings]
-    endings = {state: Ending(status=status, details={"error": error}) for state in open_states}
-    work.claim.close({**work.endings, **endings})
+    work.claim.close({**work.endings, **dict.fromkeys(open_states, ending)})
 
 
 def version_of(context: dg.AssetExecutionContext) -> str:
@@ -188,4 +209,14 @@ def counts(manifest: Manifest, published: Published | None = None) -> dict[str, 
         said["b2_uploads"] = len(manifest.files) if published.uploaded_bytes else 0
         said["b2_uploaded_bytes"] = published.uploaded_bytes
         said["published_version"] = manifest.version
+    return said
+
+
+def tallies(verdicts: Verdicts, state: str) -> dict[str, object]:
+    """What a state's audit row says of rows that were judged and not exported."""
+    judged = {name: by_state[state] for name, by_state in verdicts.items()}
+    said: dict[str, object] = {}
+    for name, verdict in judged.items():
+        said |= {f"{name}_good": verdict.good.rows, f"{name}_bad": verdict.bad.rows}
+    said["reasons"] = {reason: n for v in judged.values() for reason, n in v.reasons.items()}
     return said

@@ -116,27 +116,30 @@ def recorded(run_id: str, endings: Mapping[str, Ending], state: str) -> Metadata
     }
 
 
-def verdict_sentence(verdicts: Verdicts) -> str:
+def rows_by_verdict(verdicts: Verdicts) -> dict[str, int]:
     """How many rows of each table are good and bad, over all states."""
-    return ", ".join(
-        f"{name}: {sum(v.good.rows for v in by_state.values()):,} good "
-        f"{sum(v.bad.rows for v in by_state.values()):,} bad"
-        for name, by_state in verdicts.items()
-    )
+    said: dict[str, int] = {}
+    for name, by_state in verdicts.items():
+        said[f"good {name}"] = sum(v.good.rows for v in by_state.values())
+        said[f"bad {name}"] = sum(v.bad.rows for v in by_state.values())
+    return said
 
 
-def size_sentence(manifests: Iterable[Manifest]) -> str:
+def sizes(manifests: Iterable[Manifest]) -> dict[str, int]:
     """How many files, and how large together."""
     files = [file for manifest in manifests for file in manifest.files]
-    return f"{len(files)} files, {sum(f.size_bytes for f in files) / 1e6:,.1f} MB"
+    return {"files": len(files), "bytes": sum(f.size_bytes for f in files)}
 
 
-def upload_sentence(published: Iterable[Published]) -> str:
+def uploads(published: Iterable[Published]) -> dict[str, int]:
     """How many states were published, how many had nothing new, and what went up."""
     found = list(published)
     new = sum(1 for p in found if p.uploaded_bytes)
-    megabytes = sum(p.uploaded_bytes for p in found) / 1e6
-    return f"{new} states published, {len(found) - new} unchanged, {megabytes:,.1f} MB"
+    return {
+        "published": new,
+        "unchanged": len(found) - new,
+        "bytes": sum(p.uploaded_bytes for p in found),
+    }
 
 
 def _reasons(table: Table, broken: Mapping[str, int]) -> dg.TableMetadataValue:

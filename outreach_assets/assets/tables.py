@@ -13,7 +13,7 @@ import dagster as dg
 from b2_resources.object_store import ObjectStore
 from b2_resources.resource import B2Resource
 from outreach_assets.assets import metadata
-from outreach_assets.assets.at_work import Result, RunAtWork, at_work, counts
+from outreach_assets.assets.at_work import Result, RunAtWork, at_work, counts, tallies
 from outreach_assets.assets.chain import (
     AUDIT_LOG,
     MANIFEST,
@@ -27,7 +27,6 @@ from outreach_assets.assets.chain import (
 )
 from outreach_assets.assets.chain_checks import (
     BYTES,
-    COLUMNS,
     KEYS,
     NUMBERS,
     ROWS,
@@ -37,9 +36,10 @@ from outreach_assets.assets.chain_checks import (
     row_problems,
 )
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
-from outreach_assets.retries import RETRY_POLICY, dagster_failures
-from outreach_assets.steps.export import Export, write_parquet
-from outreach_assets.steps.extract import ExtractedTable, extract_rows
+from outreach_assets.retries import dagster_failures
+from outreach_assets.steps.batches import Snapshot, held_snapshot, in_batches
+from outreach_assets.steps.export import Export, Judged, write_parquet
+from outreach_assets.steps.extract import ExtractedTable, drop_rows, extract_rows
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.steps.progress import Progress
@@ -79,7 +79,6 @@ def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
         partitions_def=STATES,
         backfill_policy=policy,
         pool=POOL,
-        retry_policy=RETRY_POLICY,
     )
     def outreach_tables(
         context: dg.AssetExecutionContext,
@@ -106,47 +105,57 @@ def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
 def _from_neon(
     work: RunAtWork, duck: Duck, resource: PrivateDuckDBResource, progress: Progress
 ) -> Generator[Result, None, list[Manifest]]:
-    """Extract, validate and export, as far as the selection goes; the exported snapshots."""
-    extracted = yield from _extract(work, duck, progress)
-    if work.last is Step.EXTRACT:
-        return _judged_only(work)
-    verdicts = yield from _validate(work, duck, progress)
-    if work.last is Step.VALIDATE:
-        return _judged_only(work)
-    return (yield from _export(work, duck, resource, extracted, verdicts, progress))
+    """Extract, validate and export, as far as the selection goes; the exported snapshots.
+
+    All states at once where they fit in memory, else batch by batch from the same snapshot.
+    """
+    manifests: list[Manifest] = []
+    with held_snapshot(work.claim.postgres) as snapshot:
+        for states in in_batches(snapshot, TABLES, work.states, resource.memory_mb):
+            extracted = yield from _extract(work, duck, snapshot, states, progress)
+            if work.last >= Step.VALIDATE:
+                verdicts = yield from _validate(work, duck, states, progress)
+            if work.last >= Step.EXPORT:
+                judged = Judged(extracted=extracted, verdicts=verdicts, states=states)
+                manifests += yield from _export(work, duck, resource, judged, progress)
+            drop_rows(duck, TABLES)
+    if work.last < Step.EXPORT:
+        for state in work.states:
+            work.end(state, Status.JUDGED)
+    return manifests
 
 
 def _extract(
-    work: RunAtWork, duck: Duck, progress: Progress
+    work: RunAtWork, duck: Duck, snapshot: Snapshot, states: Sequence[str], progress: Progress
 ) -> Generator[Result, None, Mapping[str, ExtractedTable]]:
-    progress.began("extract", len(work.states))
-    extracted = extract_rows(duck, work.claim.postgres, TABLES, work.states)
+    progress.began("extract")
+    extracted = extract_rows(duck, snapshot, TABLES, states)
     for table in TABLES:
         facts = extracted[table.name]
-        yield from work.report(raw_key(table), partial(metadata.extracted, facts), work.states)
-        yield from work.check(NUMBERS, raw_key(table), number_problems(facts))
-    progress.ended(
-        "extract", ", ".join(f"{sum(extracted[t.name].rows.values()):,} {t.name}" for t in TABLES)
-    )
+        yield from work.report(raw_key(table), partial(metadata.extracted, facts), states)
+        work.found(NUMBERS, raw_key(table), number_problems(facts))
+    progress.advanced(states, {t.name: sum(extracted[t.name].rows.values()) for t in TABLES})
     return extracted
 
 
-def _validate(work: RunAtWork, duck: Duck, progress: Progress) -> Generator[Result, None, Verdicts]:
+def _validate(
+    work: RunAtWork, duck: Duck, states: Sequence[str], progress: Progress
+) -> Generator[Result, None, Verdicts]:
     """Judge every row; states that must not be published are held here."""
-    progress.began("validate", len(work.states))
-    verdicts = split_rows(duck, TABLES, work.states)
+    progress.began("validate")
+    verdicts = split_rows(duck, TABLES, states)
     for table in TABLES:
         judged = verdicts[table.name]
         for verdict in Verdict:
             facts = partial(metadata.judged, table, verdict, judged)
-            yield from work.report(judged_key(table, verdict), facts, work.states)
-        yield from work.check(ROWS, judged_key(table, Verdict.GOOD), row_problems(judged))
-        yield from work.check(KEYS, raw_key(table), key_problems(judged))
-    for state in work.states:
+            yield from work.report(judged_key(table, verdict), facts, states)
+        work.found(ROWS, judged_key(table, Verdict.GOOD), row_problems(judged))
+        work.found(KEYS, raw_key(table), key_problems(judged))
+    for state in states:
         reasons = reasons_to_hold(verdicts, state)
         if reasons:
-            work.end(state, Status.HELD, error="; ".join(reasons))
-    progress.ended("validate", metadata.verdict_sentence(verdicts))
+            work.end(state, Status.HELD, error="; ".join(reasons), **tallies(verdicts, state))
+    progress.advanced(states, metadata.rows_by_verdict(verdicts))
     return verdicts
 
 
@@ -154,27 +163,21 @@ def _export(
     work: RunAtWork,
     duck: Duck,
     resource: PrivateDuckDBResource,
-    extracted: Mapping[str, ExtractedTable],
-    verdicts: Verdicts,
+    judged: Judged,
     progress: Progress,
 ) -> Generator[Result, None, list[Manifest]]:
-    progress.began("export", len(work.states))
-    export = Export(
-        exports=resource.exports,
-        version=work.claim.version,
-        run_id=work.claim.run_id,
-        written=progress.advanced,
-    )
-    manifests = write_parquet(duck, export, TABLES, extracted, verdicts, work.states)
+    progress.began("export")
+    states = [state for state in judged.states if state not in work.endings]
+    export = Export(exports=resource.exports, version=work.claim.version, run_id=work.claim.run_id)
+    manifests = write_parquet(duck, export, TABLES, judged, states)
     for table in TABLES:
         for verdict in Verdict:
             facts = partial(metadata.exported, duck, resource.exports, table, verdict, manifests)
-            yield from work.report(parquet_key(table, verdict), facts, work.states)
-        yield from work.check(COLUMNS, parquet_key(table, Verdict.GOOD), {})
+            yield from work.report(parquet_key(table, verdict), facts, states)
     if work.last is Step.EXPORT:
-        for state in work.states:
+        for state in states:
             work.end(state, Status.JUDGED, **counts(manifests[state]))
-    progress.ended("export", metadata.size_sentence(manifests.values()))
+    progress.advanced(states, metadata.sizes(manifests.values()))
     return list(manifests.values())
 
 
@@ -186,9 +189,17 @@ def _upload(
     progress: Progress,
 ) -> Iterator[Result]:
     """Publish what was exported; a state that fails does not stop the others."""
-    progress.began("upload", len(manifests))
+    progress.began("upload")
     work.claim.hold()
-    outcomes = publish(store, resource.exports, manifests, published=progress.advanced)
+
+    def published(state: str, outcome: Published) -> None:
+        # At once, so that the audit row tells the truth when somebody cancels the run now.
+        work.end(state, Status(outcome.outcome), **counts(outcome.manifest, outcome))
+        progress.advanced([state], metadata.uploads([outcome]))
+
+    outcomes = publish(
+        store, resource.exports, manifests, hold=work.claim.hold, published=published
+    )
     done: dict[str, Published] = {}
     for state, outcome in outcomes.items():
         if isinstance(outcome, OutreachError):
@@ -204,25 +215,16 @@ def _upload(
             yield from work.report(b2_key(table, verdict), facts, list(done))
     facts = partial(metadata.published_manifest, store, done)
     yield from work.report(MANIFEST, facts, list(done))
-    yield from work.check(BYTES, MANIFEST, differing)
-    for state, published in done.items():
-        work.end(state, Status(published.outcome), **counts(published.manifest, published))
-    progress.ended("upload", metadata.upload_sentence(done.values()))
+    work.found(BYTES, MANIFEST, differing)
 
 
 def _record(work: RunAtWork, progress: Progress) -> Iterator[Result]:
     """The audit rows; raises when a state was held or failed, after everything else is said."""
-    progress.began("record", len(work.claim.states))
+    progress.began("record")
     done = [s for s in work.claim.states if work.endings[s].status not in NOT_DONE]
     if work.last is Step.RECORD:
         facts = partial(metadata.recorded, work.claim.run_id, work.endings)
         yield from work.report(AUDIT_LOG, facts, done)
-    progress.ended("record", f"{len(work.endings)} audit rows")
+    yield from work.checks()
+    progress.advanced(list(work.endings), {"audit rows": len(work.endings)})
     work.close()
-
-
-def _judged_only(work: RunAtWork) -> list[Manifest]:
-    """The selection ends before anything is written."""
-    for state in work.states:
-        work.end(state, Status.JUDGED)
-    return []

@@ -6,13 +6,7 @@ import typer
 from rich.progress import Progress
 
 from outreach_assets.command_line.show import print_json, print_table
-from outreach_core.sample_data import (
-    ExistingRows,
-    SampleFacts,
-    SampleSize,
-    SampleTarget,
-    load_sample,
-)
+from outreach_core.sample_choices import ExistingRows, SampleFacts, SampleSize, SampleTarget
 from outreach_core.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="The tables in Postgres, and sample rows.")
@@ -93,6 +87,7 @@ def fill(
 ) -> SampleFacts:
     """Load the sample with a progress display on standard error."""
     from outreach_core.neon import open_neon  # noqa: PLC0415
+    from outreach_core.sample_data import load_sample  # noqa: PLC0415
 
     postgres = open_neon(settings)
     target = SampleTarget.EMBEDDED if settings.uses_embedded_postgres else named

@@ -4,7 +4,7 @@ import typer
 
 from outreach_assets.command_line.database import fill
 from outreach_assets.command_line.refresh import print_outcome, refresh_states
-from outreach_core.sample_data import ExistingRows, SampleRefusedError, SampleSize
+from outreach_core.sample_choices import ExistingRows, SampleRefusedError, SampleSize
 from outreach_core.settings import load_settings
 
 STATE = "WV"
@@ -29,6 +29,8 @@ def demo() -> None:
         typer.echo("the tables have rows already; using those")
     outcome = refresh_states(settings, [STATE])
     print_outcome(outcome)
+    if outcome.error:
+        typer.secho(f"error: {outcome.error}", fg="red", err=True)
     ending = outcome.states[STATE]
     if "parquet_paths" in ending:
         store = build_store(settings)

@@ -11,6 +11,7 @@ import typer
 
 from outreach_assets.command_line.instance import prepare_home
 from outreach_core.errors import PermanentError
+from outreach_core.sample_choices import ExistingRows, SampleRefusedError, SampleSize
 from outreach_core.settings import PROJECT_FOLDER, load_settings
 
 STOP_SECONDS = 30
@@ -56,11 +57,6 @@ def dev(
 
 def _sample_when_empty() -> None:
     from outreach_assets.command_line.database import fill  # noqa: PLC0415
-    from outreach_core.sample_data import (  # noqa: PLC0415
-        ExistingRows,
-        SampleRefusedError,
-        SampleSize,
-    )
 
     with suppress(SampleRefusedError):
         facts = fill(load_settings(), size=SampleSize.DEMO, seed=1, existing=ExistingRows.REFUSE)

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from outreach_core.errors import SettingsError
+from outreach_core.errors import OutreachError, SettingsError
 from outreach_core.settings import PROJECT_FOLDER, Settings
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def start_database_meanwhile(settings: Settings) -> Thread:
     from outreach_core.neon import embedded_server  # noqa: PLC0415
 
     def start() -> None:
-        embedded_server(settings.home).ensure_running()
+        with suppress(OutreachError):  # whoever needs the server asks again, and reports it
+            embedded_server(settings.home).ensure_running()
 
     thread = Thread(target=start, name="embedded-postgres", daemon=True)
     thread.start()

@@ -38,9 +38,21 @@ app.command("demo")(demo.demo)
 app.command("dev")(dev.dev)
 app.command("run")(refresh.run)
 app.command("doctor")(doctor.doctor)
-app.add_typer(database.app, name="db")
-app.add_typer(store.app, name="store")
-app.add_typer(snapshots.app, name="snapshots")
+app.add_typer(
+    database.app,
+    name="db",
+    epilog="Examples: `outreach db status` · `outreach db sample --size demo`",
+)
+app.add_typer(
+    store.app,
+    name="store",
+    epilog="Examples: `outreach store ls` · `outreach store ls outreach/wv/ --json`",
+)
+app.add_typer(
+    snapshots.app,
+    name="snapshots",
+    epilog="Examples: `outreach snapshots list` · `outreach snapshots list --state WV`",
+)
 
 
 def run() -> None:

@@ -4,9 +4,11 @@ The run is recorded in the same Dagster instance that the UI shows.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 
@@ -17,11 +19,15 @@ from outreach_assets.command_line.instance import (
 )
 from outreach_assets.command_line.show import RunProgress, print_json, print_table
 from outreach_core.errors import PermanentError, SettingsError
+from outreach_core.life_marks import marked_alive, sweep_dead
 from outreach_core.settings import Settings, load_settings
 from outreach_core.states import ALL_STATES, checked_states, contiguous_ranges
 
 FAILED, PARTLY = 1, 3
 GONE_WELL = {"published", "unchanged"}
+INTERRUPTS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
+RUNS_FOLDER = "runs"
+"""Below OUTREACH_HOME: a mark for each run of this command that is alive."""
 
 
 class RunFailedError(PermanentError):
@@ -71,6 +77,8 @@ def run(
         print_json(as_object(outcome))
     else:
         print_outcome(outcome)
+    if outcome.error:
+        typer.secho(f"error: {outcome.error}", fg="red", err=True)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -80,7 +88,7 @@ def refresh_states(settings: Settings, states: Sequence[str]) -> RunOutcome:
     if settings.uses_embedded_postgres:
         start_database_meanwhile(settings)
     began = time.monotonic()
-    with RunProgress() as progress:
+    with RunProgress(len(states)) as progress:
         runs = [_run_range(settings, part, progress) for part in contiguous_ranges(states)]
     errors = [error for _, error in runs if error]
     run_ids = [run_id for run_id, _ in runs]
@@ -96,13 +104,19 @@ def _run_range(
     settings: Settings, states: Sequence[str], progress: RunProgress
 ) -> tuple[str, str | None]:
     """One Dagster run over neighbouring states: its id, and the error it ended with."""
+    from outreach_assets.assets.at_work import report_dead  # noqa: PLC0415
     from outreach_assets.definitions import build_defs  # noqa: PLC0415 imports Dagster: seconds
     from outreach_assets.jobs import REFRESH_TABLES  # noqa: PLC0415
     from outreach_assets.retries import ONCE_TAG  # noqa: PLC0415
 
     job = build_defs(settings, {"progress": progress}).resolve_job_def(REFRESH_TABLES)
-    with open_instance() as instance:
+    run_id = str(uuid4())
+    marks = settings.home / RUNS_FOLDER
+    with open_instance() as instance, marked_alive(marks, run_id), _interrupts():
+        for dead in sweep_dead(marks):
+            report_dead(instance, dead, still_alive=None)
         result = job.execute_in_process(
+            run_id=run_id,
             instance=instance,
             raise_on_error=False,
             tags={
@@ -121,8 +135,21 @@ def _run_range(
     if data is not None and data.user_failure_data is not None:
         return result.run_id, data.user_failure_data.description
     if data is not None and data.error is not None:
+        if data.error.cls_name in INTERRUPTS:
+            raise KeyboardInterrupt
         return result.run_id, (data.error.cause or data.error).message.strip()
     return result.run_id, "the run failed before its first step; its log in the UI says why"
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Ctrl-C as Python knows it, when it reaches us as Dagster's."""
+    import dagster as dg  # noqa: PLC0415 seconds
+
+    try:
+        yield
+    except dg.DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
 
 
 def _endings(
@@ -181,7 +208,7 @@ def _counts(details: Mapping[str, Any], table: str) -> dict[str, int] | None:
 
 
 def print_outcome(outcome: RunOutcome) -> None:
-    """The outcome as two tables, the states and the reasons, and the error under them."""
+    """The outcome as two tables, the states and the reasons."""
     from outreach_assets.tables.catalogue import TABLES  # noqa: PLC0415
 
     counted = [
@@ -209,5 +236,3 @@ def print_outcome(outcome: RunOutcome) -> None:
     ]
     if any(found):
         print_table("why rows are bad", ["table", "reason", "rows", "good when"], totals)
-    if outcome.error:
-        typer.secho(f"error: {outcome.error}", fg="red", err=True)

@@ -3,7 +3,9 @@
 import json
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +16,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
 )
 from rich.table import Table
 
@@ -49,19 +50,23 @@ def _cell(value: object) -> str:
 class RunProgress:
     """A run's steps as bars on a terminal, as one line each elsewhere; on standard error."""
 
-    def __init__(self) -> None:
+    def __init__(self, states: int) -> None:
+        self._states = states
         self._console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description:<9}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("states"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("states {task.fields[seconds]:5.1f} s  {task.fields[facts]}"),
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task: TaskID | None = None
+        self._steps: dict[str, TaskID] = {}
+        self._facts: dict[str, Counter[str]] = {}
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._said: set[str] = set()
+        self._lock = Lock()
+        self._step = ""
         self._began = 0.0
 
     def __enter__(self) -> Self:
@@ -75,23 +80,40 @@ class RunProgress:
         traceback: TracebackType | None,
     ) -> None:
         self._bars.stop()
+        for step in [step for step in self._facts if step not in self._said]:
+            self._say(step)  # not every state passed it
 
-    def began(self, step: str, states: int) -> None:
-        """A step has begun."""
+    def began(self, step: str) -> None:
+        """A step has begun or goes on."""
+        self._step = step
         self._began = time.monotonic()
-        self._task = self._bars.add_task(step, total=states, facts="")
+        if step not in self._steps:
+            self._steps[step] = self._bars.add_task(step, total=self._states, facts="", seconds=0.0)
+            self._facts[step] = Counter()
 
-    def advanced(self, state: str) -> None:
-        """The step is done with a state."""
-        if self._task is not None:
-            self._bars.update(self._task, advance=1, facts=state)
+    def advanced(self, states: Sequence[str], facts: Mapping[str, int]) -> None:
+        """These states have passed the step under way."""
+        with self._lock:
+            step, now = self._step, time.monotonic()
+            self._seconds[step] += now - self._began
+            self._began = now
+            self._facts[step].update(facts)
+            self._bars.update(
+                self._steps[step],
+                advance=len(states),
+                seconds=self._seconds[step],
+                facts=_listed(self._facts[step]),
+            )
+        if all(t.finished for t in self._bars.tasks if t.id == self._steps[step]):
+            self._say(step)
 
-    def ended(self, step: str, facts: str) -> None:
-        """The step is done."""
-        if self._task is not None:
-            task = next(t for t in self._bars.tasks if t.id == self._task)
-            self._bars.update(self._task, completed=task.total, facts=facts)
-            self._bars.stop_task(self._task)
+    def _say(self, step: str) -> None:
+        """A line for a step that is over, where no bar shows it."""
+        self._said.add(step)
         if not self._console.is_terminal:
-            seconds = time.monotonic() - self._began
-            self._console.print(f"{step:<9} {seconds:6.1f} s  {facts}", highlight=False)
+            line = f"{step:<9} {self._seconds[step]:6.1f} s  {_listed(self._facts[step])}"
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+
+def _listed(facts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in facts.items())

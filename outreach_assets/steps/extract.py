@@ -4,8 +4,9 @@ Every raw row carries its state in `outreach_state`. Which rows are good is for 
 tables themselves are in tables/.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -13,10 +14,11 @@ from importlib.resources import files
 import duckdb
 import duckdb_extension_postgres_scanner
 
+from outreach_assets.steps.batches import Snapshot
 from outreach_assets.steps.private_duckdb import Duck
-from outreach_assets.tables.table import OwnState, StateOf, Table, quoted
+from outreach_assets.tables.table import OwnState, StateOf, Table, Verdict, quoted
 from outreach_core.errors import PermanentError
-from outreach_core.postgres import DatabaseUnreachableError, Postgres
+from outreach_core.postgres import REFUSALS, DatabaseRefusedError, DatabaseUnreachableError
 from outreach_core.states import ALL_STATES, STATE_CODES, UNASSIGNED
 
 STATE = "outreach_state"
@@ -24,6 +26,9 @@ STATE = "outreach_state"
 
 NOT_FINITE = "outreach_not_finite"
 """How many numeric values of the row were NaN and are NULL now; only where a table has numerics."""
+
+
+BOUNDED_NUMERIC = re.compile(r"numeric\((?P<precision>\d+),(?P<scale>\d+)\)")
 
 
 class SourceTableMissingError(PermanentError):
@@ -48,31 +53,36 @@ class SourceColumn:
 
     name: str
     type: str
-    """As Postgres writes it: `numeric(5,2)`, `text[]`."""
+    """As Postgres writes it: `numeric(5,2)`, `text[]`; of a domain, the type below it."""
 
     dimensions: int
+    is_own_type: bool = False
+    """A domain or an enum: the scanner reads some of them one way and a query the other."""
 
     @cached_property
     def is_bounded_numeric(self) -> bool:
         """True for a numeric that DuckDB can hold exactly."""
-        if not self.type.startswith("numeric(") or self.type.endswith("[]"):
-            return False
-        return int(self.type.removeprefix("numeric(").split(",")[0].rstrip(")")) <= 38
+        bounds = BOUNDED_NUMERIC.fullmatch(self.type)
+        return bounds is not None and int(bounds["scale"]) <= int(bounds["precision"]) <= 38
 
     @property
     def expression(self) -> str:
         """What to select in Postgres so that the value arrives whole (FACTS on the scanner).
 
         A NaN in a bounded numeric would arrive as 0.00, so it becomes NULL and is counted. Other
-        numerics go as double precision, which is how DuckDB reads them anyhow, but keeps their NaN.
+        numerics go as double precision, which is how DuckDB reads them anyhow, but keeps their NaN;
+        so do arrays of any numeric.
         """
         name = quoted(self.name)
         if self.is_bounded_numeric:
             return f"nullif(t.{name}, 'NaN')::{self.type} AS {name}"
-        if self.type.startswith("numeric") and not self.type.endswith("[]"):
-            return f"t.{name}::double precision AS {name}"
         if self.dimensions > 1:
             return f"t.{name}::text AS {name}"
+        if self.type.startswith("numeric"):
+            array = "[]" if self.type.endswith("[]") else ""
+            return f"t.{name}::double precision{array} AS {name}"
+        if self.is_own_type:
+            return f"t.{name}::{self.type} AS {name}"
         return f"t.{name}"
 
     @property
@@ -94,43 +104,63 @@ class ExtractedTable:
 
 
 def extract_rows(
-    duck: Duck, postgres: Postgres, tables: Sequence[Table], states: Sequence[str]
+    duck: Duck,
+    snapshot: Snapshot,
+    tables: Sequence[Table],
+    states: Sequence[str],
 ) -> dict[str, ExtractedTable]:
-    """Fill `<table>_raw` of every table with the rows of the given states.
+    """Fill `<table>_raw` of every table with the rows of the given states, all from the snapshot.
 
     The first table must be the one that knows states by its own rows. Raises
-    DatabaseUnreachableError, SourceTableMissingError, SourceColumnMissingError or ExtractError.
+    DatabaseUnreachableError, DatabaseRefusedError, SourceTableMissingError,
+    SourceColumnMissingError, RowsLostError or ExtractError.
     """
-    _load_scanner(duck)
+    load_scanner(duck)
     everything = set(states) == set(ALL_STATES)
-    with _attached(duck, postgres):
+    with _attached(duck, snapshot):
         found = {t.name: _source_columns(duck, t) for t in tables}
         for table in tables:
             columns = found[table.name]
             if everything and all(c.is_scanned_as_it_is for c in columns):
                 duck.execute(_scan_sql(table, columns))
             else:
-                duck.execute(_query_sql(table, columns, states))
+                duck.execute(_query_sql(duck, table, columns, states))
         if everything:
             for table in tables:
                 _hold_to_source(duck, table)
     return {t.name: _facts(duck, t, found[t.name]) for t in tables}
 
 
-def _load_scanner(duck: Duck) -> None:
+def load_scanner(duck: Duck) -> None:
+    """DuckDB's Postgres extension from its wheel; nothing is downloaded. Raises duckdb.Error."""
     version = duckdb.__version__
     path = files(duckdb_extension_postgres_scanner) / "extensions" / f"v{version}"
     duck.execute(f"LOAD '{path / 'postgres_scanner.duckdb_extension'}'")
 
 
+def drop_rows(duck: Duck, tables: Sequence[Table]) -> None:
+    """Forget the raw tables and the views over them, so that the next batch has the memory."""
+    for table in tables:
+        for verdict in Verdict:
+            duck.execute(f"DROP VIEW IF EXISTS {table.judged(verdict)}")
+        duck.execute(f"DROP TABLE IF EXISTS {table.raw}")
+
+
 @contextmanager
-def _attached(duck: Duck, postgres: Postgres) -> Iterator[None]:
-    """Neon as `neon`, read-only, inside one DuckDB transaction: one REPEATABLE READ snapshot."""
+def _attached(duck: Duck, snapshot: Snapshot) -> Iterator[None]:
+    """Neon as `neon`, read-only, inside one transaction that sees what the snapshot sees."""
+    postgres = snapshot.postgres
     conninfo = postgres.conninfo.replace("'", "''")
     try:
         duck.execute(f"ATTACH '{conninfo}' AS neon (TYPE postgres, READ_ONLY)")
         duck.execute("BEGIN")
-        yield
+        join = f"SET TRANSACTION SNAPSHOT {_literal(snapshot.id)}"
+        duck.execute(f"CALL postgres_execute('neon', {_literal(join)})")
+        try:
+            yield
+        except BaseException:
+            _let_go(duck)
+            raise
         duck.execute("COMMIT")
         duck.execute("DETACH neon")
     except duckdb.Error as error:
@@ -138,7 +168,17 @@ def _attached(duck: Duck, postgres: Postgres) -> Iterator[None]:
         raise _named(f"{postgres.name}: {says}") from None
 
 
-def _named(says: str) -> DatabaseUnreachableError | ExtractError:
+def _let_go(duck: Duck) -> None:
+    """End the transaction and the connection, whether the server is still there or not.
+
+    Closing DuckDB with a transaction open on a lost connection aborts the process (seen, 1.5.5).
+    """
+    for statement in ("ROLLBACK", "DETACH neon"):
+        with suppress(duckdb.Error):
+            duck.execute(statement)
+
+
+def _named(says: str) -> DatabaseRefusedError | DatabaseUnreachableError | ExtractError:
     lost = (
         "connect to Postgres",
         "server closed",
@@ -146,6 +186,8 @@ def _named(says: str) -> DatabaseUnreachableError | ExtractError:
         "no connection",
         "SSL",
     )
+    if "connect to Postgres" in says and REFUSALS.search(says):
+        return DatabaseRefusedError(f"the connection was refused: {says}")
     if any(words in says for words in lost):
         return DatabaseUnreachableError(f"the connection was lost or refused: {says}")
     return ExtractError(f"the rows could not be read: {says}")
@@ -154,8 +196,12 @@ def _named(says: str) -> DatabaseUnreachableError | ExtractError:
 def _source_columns(duck: Duck, table: Table) -> list[SourceColumn]:
     # A bound value would make DuckDB import pandas and pyarrow first: 0.8 s (measured, 1.5.5).
     query = f"""
-        SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), a.attndims::int
-        FROM pg_attribute a
+        SELECT a.attname::text,
+            CASE t.typtype WHEN 'e' THEN 'text'
+                WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
+                ELSE format_type(a.atttypid, a.atttypmod) END,
+            greatest(a.attndims, t.typndims)::int, t.typtype IN ('d', 'e')
+        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
         WHERE a.attrelid = to_regclass('{table.source}') AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attnum"""
     rows = duck.execute(f"SELECT * FROM postgres_query('neon', {_literal(query)})").fetchall()
@@ -164,7 +210,10 @@ def _source_columns(duck: Duck, table: Table) -> list[SourceColumn]:
             f"{table.source} does not exist in the database: "
             "create it, or run `outreach db migrate` on an empty one"
         )
-    columns = [SourceColumn(name=name, type=type_, dimensions=dims) for name, type_, dims in rows]
+    columns = [
+        SourceColumn(name=name, type=type_, dimensions=dimensions, is_own_type=own)
+        for name, type_, dimensions, own in rows
+    ]
     missing = table.needed_columns - {c.name for c in columns}
     if missing:
         raise SourceColumnMissingError(
@@ -191,7 +240,9 @@ def _scan_sql(table: Table, columns: Sequence[SourceColumn]) -> str:
     return _clustered(table, f"SELECT {listed}, {state} AS {STATE} FROM {source}")
 
 
-def _query_sql(table: Table, columns: Sequence[SourceColumn], states: Sequence[str]) -> str:
+def _query_sql(
+    duck: Duck, table: Table, columns: Sequence[SourceColumn], states: Sequence[str]
+) -> str:
     """The rows of the given states, filtered in Postgres, every value cast so that it survives."""
     listed = [c.expression for c in columns]
     numerics = [f"(t.{quoted(c.name)} = 'NaN')" for c in columns if c.is_bounded_numeric]
@@ -203,14 +254,30 @@ def _query_sql(table: Table, columns: Sequence[SourceColumn], states: Sequence[s
             held_in = f"t.{quoted(column)}"
         case StateOf(table=Table(state=OwnState(column=there)) as other, column=column):
             held_in = f"s.{quoted(there)}"
-            source += (
-                f" LEFT JOIN {other.source} AS s ON s.{quoted(other.key)} = t.{quoted(column)}"
-            )
+            looked_up = other.source if _key_is_unique(duck, other) else _once_per_key(other, there)
+            source += f" LEFT JOIN {looked_up} AS s ON s.{quoted(other.key)} = t.{quoted(column)}"
         case _:
             raise NotImplementedError(f"{table.name}: a state two tables away")
     listed.append(f"{_known_or_unassigned(held_in)} AS {STATE}")
     query = f"SELECT {', '.join(listed)} FROM {source} WHERE {_is_in(held_in, states)}"
     return _clustered(table, f"SELECT * FROM postgres_query('neon', {_literal(query)})")
+
+
+def _key_is_unique(duck: Duck, table: Table) -> bool:
+    """True when an index sees to it that no key is there twice."""
+    query = f"""
+        SELECT count(*)::int FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
+        WHERE i.indrelid = to_regclass('{table.source}') AND a.attname = {_literal(table.key)}
+            AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+            AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum"""
+    return _one(duck, f"SELECT * FROM postgres_query('neon', {_literal(query)})") > 0
+
+
+def _once_per_key(table: Table, column: str) -> str:
+    """Each key with one state, the same that `_scan_sql` gives it; reads the whole table."""
+    state = f'min({_known_or_unassigned(quoted(column))} COLLATE "C")'
+    key = quoted(table.key)
+    return f"(SELECT {key}, {state} AS {quoted(column)} FROM {table.source} GROUP BY {key})"
 
 
 def _clustered(table: Table, select: str) -> str:

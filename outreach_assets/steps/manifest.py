@@ -79,12 +79,19 @@ class Manifest(_Facts):
         return (self.model_dump_json(indent=1) + "\n").encode()
 
     def says_the_same_as(self, other: "Manifest") -> bool:
-        """True when rows, rules and engine are equal, so that nothing new would be published."""
-        return (self.sources, self.rules, self.duckdb) == (
+        """True when rows, columns, rules and engine are equal: nothing new would be published."""
+        # Columns too: a hash of rows knows neither their names nor an integer from a bigint.
+        return (self.sources, self.columns, self.rules, self.duckdb) == (
             other.sources,
+            other.columns,
             other.rules,
             other.duckdb,
         )
+
+    @property
+    def columns(self) -> list[tuple[tuple[str, str], ...]]:
+        """Each file's columns, in the order of the files."""
+        return [file.columns for file in self.files]
 
     def rows(self, table: str, verdict: str) -> int:
         """How many rows that file holds."""

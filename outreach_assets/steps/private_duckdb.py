@@ -3,7 +3,8 @@
 The workbench, which outlives runs, is in workbench.py.
 """
 
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from outreach_core.errors import PermanentError
+from outreach_core.life_marks import marked_alive, sweep_dead
 
 Duck = duckdb.DuckDBPyConnection
 
@@ -38,11 +40,10 @@ def private_duckdb(limits: Limits) -> Iterator[Duck]:
 
     Extensions are loaded by path only; nothing is installed or found by itself.
     """
-    limits.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=limits.folder, prefix="spill-") as spill:
+    with _spill_folder(limits.folder) as spill:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{limits.memory_mb}MB",
-            "temp_directory": spill,
+            "temp_directory": str(spill),
             "max_temp_directory_size": f"{limits.temp_gb}GB",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
@@ -53,3 +54,18 @@ def private_duckdb(limits: Limits) -> Iterator[Duck]:
             config["threads"] = limits.threads
         with closing(duckdb.connect(":memory:", config=config)) as duck:
             yield duck
+
+
+@contextmanager
+def _spill_folder(parent: Path) -> Iterator[Path]:
+    """A folder for this run alone; what runs that were killed left beside it is removed."""
+    for dead in sweep_dead(parent):
+        shutil.rmtree(parent / dead, ignore_errors=True)
+    name = f"spill-{secrets.token_hex(8)}"
+    spill = parent / name
+    with marked_alive(parent, name):
+        try:
+            spill.mkdir()
+            yield spill
+        finally:
+            shutil.rmtree(spill, ignore_errors=True)

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from outreach_core.audit import VALIDATION_RUN, AuditEvent, write_event
 from outreach_core.errors import PermanentError, RetryableError
-from outreach_core.postgres import Connection, Postgres, UndefinedTable
+from outreach_core.postgres import Connection, DatabaseError, Postgres, UndefinedTable
 from outreach_core.states import ALL_STATES
 
 SOURCE = "outreach_workbench"
@@ -67,6 +67,11 @@ class Ending:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
+CANCELLED_BY_SOMEBODY = Ending(
+    status=Status.CANCELLED, details={"error": "somebody cancelled the run"}
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """The states a run may work in, for as long as the connection behind it lives."""
@@ -79,10 +84,14 @@ class Claim:
 
     def hold(self) -> None:
         """Raise ClaimLostError unless the claim still stands; to be asked before publishing."""
-        if self.connection.closed:
-            raise ClaimLostError(f"{self.postgres.name}: the connection holding the states is gone")
-        with self.postgres.errors():
+        try:
             self.connection.execute("SELECT 1")
+        except DatabaseError as error:
+            raise ClaimLostError(
+                f"{self.postgres.name}: the connection that held the states was lost, and another "
+                f"run may have taken them, so nothing more is published: run it again "
+                f"({self.postgres.redacted(str(error))})"
+            ) from None
 
     def close(self, endings: Mapping[str, Ending]) -> None:
         """Write the audit rows of these states, once: what is closed already is left alone."""
@@ -114,14 +123,21 @@ def claimed(
                 f"another run is at work in {', '.join(busy)}: wait for it, or cancel it"
             )
         _sweep(postgres, states, abandoned, run_id=run_id)
-        _open(postgres, states, run_id=run_id, version=version)
-        yield Claim(
+        claim = Claim(
             postgres=postgres,
             connection=connection,
             run_id=run_id,
             version=version,
             states=states,
         )
+        try:
+            _open(postgres, states, run_id=run_id, version=version)
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C just now: they may be open or not
+            claim.close(dict.fromkeys(states, CANCELLED_BY_SOMEBODY))
+            raise
+        yield claim
 
 
 def sweep_abandoned(postgres: Postgres, abandoned: Callable[[OpenRun], None]) -> list[OpenRun]:

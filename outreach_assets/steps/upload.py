@@ -3,11 +3,12 @@
 The order is: the four versioned files, the manifest, and only then the four newest files that
 readers open. The manifest is the moment of publishing: before it the snapshot does not exist, and
 what readers find under a newest key always belongs to some manifest. A run that was killed in
-between is mended by `repair`, which the next run of that state calls first (record.py).
+between is mended by `repair`, which the next run of that state calls first (at_work.py).
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,14 +23,14 @@ from b2_resources.object_store import (
     Upload,
     put_files,
 )
-from outreach_assets.steps.export import write_whole
+from outreach_assets.steps.export import disk_errors, write_whole
 from outreach_assets.steps.manifest import (
     FileFacts,
     Manifest,
     exported_manifest,
     latest_manifest,
-    manifest_versions,
 )
+from outreach_assets.steps.record import ClaimLostError
 from outreach_core.errors import OutreachError, PermanentError
 
 WORKERS = 8
@@ -65,12 +66,14 @@ def publish(
     exports: Path,
     manifests: Sequence[Manifest],
     *,
-    published: Callable[[str], None] = lambda _: None,
+    hold: Callable[[], None] = lambda: None,
+    published: Callable[[str, Published], None] = lambda _state, _published: None,
 ) -> dict[str, Published | OutreachError]:
     """Publish the exported snapshots, several states at once: what came of each, by state.
 
     One state's error does not stop the others, except that nothing more is tried once the store
-    has refused or cannot be reached. `published` hears of each state.
+    has refused or cannot be reached, or `hold` has said that the states are not ours any more:
+    it is asked before each manifest. `published` hears of each state at once, from any thread.
     """
     gone: list[OutreachError] = []
 
@@ -78,12 +81,12 @@ def publish(
         if gone:
             return gone[0]
         try:
-            outcome = _publish_state(store, exports, manifest)
+            outcome = _publish_state(store, exports, manifest, hold)
         except OutreachError as error:
-            if isinstance(error, StoreRefusedError | StoreUnreachableError):
+            if isinstance(error, StoreRefusedError | StoreUnreachableError | ClaimLostError):
                 gone.append(error)
             return error
-        published(manifest.state)
+        published(manifest.state, outcome)
         return outcome
 
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -94,25 +97,36 @@ def publish(
 
 
 def settle_exports(exports: Path, published: Published) -> None:
-    """Let exports/ show what the store holds of this state, and nothing older or unpublished."""
+    """Let exports/ show what the store holds of this state, and nothing older or unpublished.
+
+    Raises DiskFullError.
+    """
     manifest = published.manifest
-    for file in manifest.files:
-        newest = exports / keys.newest_key(manifest.state, file.table, file.verdict)
-        versions = sorted(newest.parent.glob(f"{newest.stem}_*.parquet"))
-        if versions:
-            # A link, not a copy: the version is never rewritten, and readers see all of it or none.
-            part = newest.with_name(f".{newest.name}.part")
-            part.unlink(missing_ok=True)
-            part.hardlink_to(versions[-1])
-            part.replace(newest)
-        for version in versions:
-            if version != exports / file.key:
-                version.unlink()
-    if published.outcome is Outcome.UNCHANGED:
-        for draft in (exports / keys.manifests_prefix(manifest.state)).glob("*.json"):
-            if draft.stem > manifest.version:
-                draft.unlink()
-    write_whole(exports / manifest.key, manifest.body)
+    with disk_errors(exports):
+        for file in manifest.files:
+            newest = exports / keys.newest_key(manifest.state, file.table, file.verdict)
+            versions = sorted(newest.parent.glob(f"{newest.stem}_*.parquet"))
+            ours = exports / file.key
+            if versions:
+                _link(ours if ours in versions else versions[-1], newest)
+            for version in versions:
+                if version != ours:
+                    version.unlink()
+        # Receipts behind the published one before this are of exports that were never published.
+        before = manifest.previous.version if manifest.previous else ""
+        for receipt in (exports / keys.manifests_prefix(manifest.state)).glob("*.json"):
+            if receipt.stem > before and receipt.stem != manifest.version:
+                receipt.unlink()
+        write_whole(exports / manifest.key, manifest.body)
+
+
+def _link(version: Path, newest: Path) -> None:
+    """A link, not a copy: a version is never rewritten, and readers see all of it or none."""
+    part = newest.with_name(f".{newest.name}.part")
+    part.unlink(missing_ok=True)
+    part.hardlink_to(version)
+    part.replace(newest)
+    part.unlink(missing_ok=True)  # a rename onto the same file, linked before, does nothing
 
 
 def exported_snapshots(exports: Path, states: Iterable[str]) -> list[Manifest]:
@@ -144,20 +158,30 @@ def differing_objects(store: ObjectStore, manifests: Sequence[Manifest]) -> dict
         return {file.key: problem for file, problem in found if problem is not None}
 
 
-def repair(store: ObjectStore, state: str, version: str) -> None:
-    """Take back what a killed run left half published: no file without its manifest stays."""
-    if version not in set(manifest_versions(store, state)):
-        prefix = keys.state_prefix(state)
-        for found in list(store.list_objects(prefix)):
-            place = keys.snapshot_place(found.key)
-            if place is not None and place.version == version:
-                store.delete(found.key)
+def repair(store: ObjectStore, state: str) -> None:
+    """Mend what a dead run left half published. Only for who has claimed the state."""
+    take_back(store, state)
     last = latest_manifest(store, state)
     if last is not None:
         _make_newest(store, last[0])
 
 
-def _publish_state(store: ObjectStore, exports: Path, manifest: Manifest) -> Published:
+def take_back(store: ObjectStore, state: str) -> None:
+    """Delete the files of a state that no manifest names: their snapshots do not exist.
+
+    Also those of earlier runs, which could not do so themselves while the store was away.
+    """
+    found = [stored.key for stored in store.list_objects(keys.state_prefix(state))]
+    published = {receipt.version for key in found if (receipt := keys.manifest_place(key))}
+    for key in found:
+        place = keys.snapshot_place(key)
+        if place is not None and place.version not in {None, *published}:
+            store.delete(key)
+
+
+def _publish_state(
+    store: ObjectStore, exports: Path, manifest: Manifest, hold: Callable[[], None]
+) -> Published:
     last = latest_manifest(store, manifest.state)
     if last is not None:
         newest, previous = last
@@ -173,12 +197,20 @@ def _publish_state(store: ObjectStore, exports: Path, manifest: Manifest) -> Pub
                 f"{newest.version}: is this machine's clock behind?"
             )
         manifest = manifest.model_copy(update={"previous": previous})
-    uploaded = _upload(store, exports, manifest)
+    take_back(store, manifest.state)
+    try:
+        uploaded = _upload(store, exports, manifest, hold)
+    except (StoreUnreachableError, ClaimLostError):
+        raise  # the state's next run does it
+    except OutreachError:
+        with suppress(OutreachError):
+            take_back(store, manifest.state)
+        raise
     _make_newest(store, manifest)
     return Published(outcome=Outcome.PUBLISHED, manifest=manifest, uploaded_bytes=uploaded)
 
 
-def _upload(store: ObjectStore, exports: Path, manifest: Manifest) -> int:
+def _upload(store: ObjectStore, exports: Path, manifest: Manifest, hold: Callable[[], None]) -> int:
     """The files, then the manifest. Returns the bytes that went up."""
     marks = {"state": manifest.state, "version": manifest.version, "run-id": manifest.run_id}
     uploads = [
@@ -196,6 +228,7 @@ def _upload(store: ObjectStore, exports: Path, manifest: Manifest) -> int:
             raise ObjectCorruptError(
                 f"{store.place_of(file.key)} is not the file that was exported"
             )
+    hold()  # whoever took the state from us has taken our files back, too
     store.put_bytes(manifest.key, manifest.body, metadata=marks)
     return sum(file.size_bytes for file in manifest.files) + len(manifest.body)
 

@@ -90,6 +90,15 @@ def source_columns(duck: Duck, table: Table) -> list[str]:
     return [row[0] for row in described if row[0] != STATE]
 
 
+def _hashed_columns(duck: Duck, table: Table) -> Iterator[str]:
+    """The source's columns as `hash` takes them: to it NULL, [] and [NULL] are one and the same."""
+    for name, duck_type, *_ in duck.execute(f"DESCRIBE {table.raw}").fetchall():
+        if name != STATE:
+            yield quoted(name)
+            if duck_type.endswith("]"):
+                yield f"len({quoted(name)})"
+
+
 def reasons_to_hold(verdicts: Verdicts, state: str) -> list[str]:
     """Why this state must not be published, as sentences; empty when it may."""
     reasons = []
@@ -117,7 +126,7 @@ def _verdicts(duck: Duck, table: Table, states: Sequence[str]) -> dict[str, Stat
 
 def _verdict_sql(duck: Duck, table: Table) -> str:
     """One pass: per state the three tallies, the row hash, the keys, the broken rules."""
-    columns = ", ".join(quoted(name) for name in source_columns(duck, table))
+    columns = ", ".join(_hashed_columns(duck, table))
     key = quoted(table.key)
     bad = " OR ".join(rule.broken for rule in table.errors) or "FALSE"
     good = " AND ".join(f"NOT {rule.broken}" for rule in table.errors) or "TRUE"

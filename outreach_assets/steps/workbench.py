@@ -3,14 +3,16 @@
 It is replaced by rename, so nobody meets a lock and whoever has it open keeps what they had.
 """
 
-import os
+import secrets
 from contextlib import closing
 from pathlib import Path
 
 import duckdb
 
+from outreach_assets.steps.export import disk_errors
 from outreach_assets.tables.catalogue import TABLES
 from outreach_assets.tables.table import Verdict
+from outreach_core.life_marks import marked_alive, sweep_dead
 
 FILE_NAME = "outreach_workbench.duckdb"
 
@@ -30,15 +32,25 @@ def refresh_workbench(home: Path, exports: Path) -> Path | None:
         return None
     path = workbench_path(home)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)
+    name = secrets.token_hex(8)
+    for dead in sweep_dead(path.parent):
+        _part(path, dead).unlink(missing_ok=True)
+    with marked_alive(path.parent, name), disk_errors(home):
+        _make(_part(path, name), exports)
+        _part(path, name).replace(path)
+    return path
+
+
+def _part(path: Path, name: str) -> Path:
+    return path.with_name(f".{path.name}.{name}.part")
+
+
+def _make(part: Path, exports: Path) -> None:
     with closing(duckdb.connect(str(part))) as duck:
         for table in TABLES:
             for verdict in Verdict:
                 duck.execute(_rows_view(exports, table.judged(verdict), f"{table.name}/{verdict}"))
         duck.execute(_snapshots_view(exports))
-    part.replace(path)
-    return path
 
 
 def _rows_view(exports: Path, view: str, folder: str) -> str:

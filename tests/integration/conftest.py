@@ -17,7 +17,12 @@ def postgres_server(
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if hasattr(request.config, "workerinput") else base
     with EmbeddedPostgres(shared / "postgres") as embedded:
-        yield embedded.ensure_running().database("postgres")
+        server = embedded.ensure_running().database("postgres")
+        with server.connect(autocommit=True) as connection:
+            # Only a machine that loses its power could tell, and a new database costs half.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield server
 
 
 @pytest.fixture

@@ -1,0 +1,150 @@
+"""Builders: rows and the steps before the one a test is about. A test says only what it is about.
+
+Nothing here asserts; servers and databases come from the fixtures.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from outreach_assets.steps.export import Export, write_parquet
+from outreach_assets.steps.extract import STATE, ExtractedTable, extract_rows
+from outreach_assets.steps.manifest import Manifest
+from outreach_assets.steps.private_duckdb import Duck, Limits, private_duckdb
+from outreach_assets.steps.validate import Verdicts, split_rows
+from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.table import Table, quoted
+from outreach_core.migrate import migrate
+from outreach_core.postgres import Postgres
+from outreach_core.states import ALL_STATES
+
+COMPANY_MASTER, PEOPLE_MASTER = (table.source for table in TABLES)
+DAY = datetime(2026, 5, 4, 3, 2, 1, 654321, tzinfo=UTC)
+VERSION = "20260504030201"
+
+Row = Mapping[str, object]
+
+
+def a_company(key: str = "c1", **fields: object) -> dict[str, object]:
+    """A good company of West Virginia, except for the fields named."""
+    return {
+        "company_unique_id": key,
+        "company_name": "Acme",
+        "website_url": "acme.example",
+        "address_state": "WV",
+        **fields,
+    }
+
+
+def a_person(key: str = "p1", **fields: object) -> dict[str, object]:
+    """A good person of company c1, except for the fields named."""
+    return {
+        "unique_id": key,
+        "company_unique_id": "c1",
+        "email": "a@b.example",
+        "title": "CFO",
+        **fields,
+    }
+
+
+def given_rows(
+    postgres: Postgres, companies: Sequence[Row] = (), people: Sequence[Row] = ()
+) -> None:
+    """The two source tables, made by the migrations, with these rows besides those they have."""
+    migrate(postgres)
+    with postgres.connect() as connection:
+        for source, rows in ((COMPANY_MASTER, companies), (PEOPLE_MASTER, people)):
+            for row in rows:
+                names = ", ".join(quoted(name) for name in row)
+                places = ", ".join(["%s"] * len(row))
+                connection.execute(
+                    f"INSERT INTO {source} ({names}) VALUES ({places})".encode(), [*row.values()]
+                )
+
+
+def given_sql(postgres: Postgres, *statements: str) -> None:
+    """The statements, each in the order given and committed together."""
+    with postgres.connect() as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def given_raw(duck: Duck, table: Table, rows: Sequence[Row]) -> None:
+    """`<table>_raw` as extract leaves it: the rows named, every other column NULL, state WV."""
+    columns = ", ".join(f"{quoted(c.name)} {_duck_type(c.type)}" for c in table.columns)
+    duck.execute(f"CREATE OR REPLACE TABLE {table.raw} ({columns}, {STATE} VARCHAR)")
+    for row in rows:
+        filled = {STATE: "WV", **row}
+        names = ", ".join(quoted(name) for name in filled)
+        places = ", ".join(["?"] * len(filled))
+        duck.execute(f"INSERT INTO {table.raw} ({names}) VALUES ({places})", [*filled.values()])
+
+
+def _duck_type(postgres_type: str) -> str:
+    return {"text": "VARCHAR", "text[]": "VARCHAR[]"}.get(postgres_type, postgres_type)
+
+
+@contextmanager
+def a_duck(folder: Path, *, memory_mb: int = 400, temp_gb: int = 1) -> Iterator[Duck]:
+    """A run's own DuckDB that spills below the folder."""
+    limits = Limits(memory_mb=memory_mb, temp_gb=temp_gb, folder=folder / "spill", threads=2)
+    with private_duckdb(limits) as duck:
+        yield duck
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What extract and validate left."""
+
+    duck: Duck
+    extracted: dict[str, ExtractedTable]
+    verdicts: Verdicts
+    states: Sequence[str]
+
+
+def judge(duck: Duck, postgres: Postgres, states: Sequence[str] = ("WV",)) -> Judged:
+    """Extract and validate these states."""
+    extracted = extract_rows(duck, postgres, TABLES, states)
+    return Judged(
+        duck=duck,
+        extracted=extracted,
+        verdicts=split_rows(duck, TABLES, states),
+        states=states,
+    )
+
+
+def export_judged(
+    judged: Judged, exports: Path, *, version: str = VERSION, run_id: str = "run-1"
+) -> dict[str, Manifest]:
+    """Write what was judged; the receipts by state."""
+    export = Export(exports=exports, version=version, run_id=run_id)
+    return write_parquet(
+        judged.duck, export, TABLES, judged.extracted, judged.verdicts, judged.states
+    )
+
+
+def export_states(
+    postgres: Postgres,
+    home: Path,
+    states: Sequence[str] = ("WV",),
+    *,
+    version: str = VERSION,
+    run_id: str = "run-1",
+) -> dict[str, Manifest]:
+    """Extract, validate and export; the files lie under `home / "exports"`."""
+    with a_duck(home) as duck:
+        return export_judged(
+            judge(duck, postgres, states), home / "exports", version=version, run_id=run_id
+        )
+
+
+def raw_rows(duck: Duck, table: Table) -> list[tuple[object, ...]]:
+    """Every raw row with its state, as text, in key order: comparable between extracts."""
+    return duck.execute(
+        f"SELECT t.{STATE}, t.{quoted(table.key)}, t::VARCHAR FROM {table.raw} AS t ORDER BY ALL"
+    ).fetchall()
+
+
+EVERYWHERE = ALL_STATES

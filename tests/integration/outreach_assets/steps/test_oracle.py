@@ -1,0 +1,199 @@
+"""Every verdict and every reason, held against an oracle that shares nothing with the pipeline.
+
+The oracle reads the tables with psycopg and judges in plain Python; the pipeline's answer is read
+from the published Parquet files. Values are compared as text: both sides print instants in UTC.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from b2_resources import keys
+from b2_resources.local_store import LocalStore
+from outreach_assets.steps.manifest import Manifest
+from outreach_assets.steps.upload import Outcome, Published, publish
+from outreach_core.migrate import migrate
+from outreach_core.postgres import Postgres
+from outreach_core.sample_data import SampleSize, SampleTarget, load_sample
+from tests.given import export_states
+
+STATES = {
+    *(
+        "AK AL AR AZ CA CO CT DE FL GA HI IA ID IL IN KS KY LA MA MD ME MI MN MO MS MT NC ND NE NH "
+        "NJ NM NV NY OH OK OR PA RI SC SD TN TX UT VA VT WA WI WV WY DC AS GU MP PR VI"
+    ).split()
+}
+PLACES = [*sorted(STATES), "unassigned"]
+
+Values = tuple[object, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the oracle says of a row."""
+
+    state: str
+    reasons: list[str]
+    values: Values
+
+
+def company_reasons(row: Mapping[str, object]) -> Iterator[str]:
+    if row["company_name"] is None:
+        yield "company_name_missing"
+    website = row["website_url"]
+    if website is None:
+        yield "website_url_missing"
+    elif "." not in str(website):
+        yield "website_url_invalid"
+
+
+def person_reasons(row: Mapping[str, object]) -> Iterator[str]:
+    email = row["email"]
+    if email is None or not is_email(str(email)):
+        yield "email_invalid"
+    if row["title"] is None:
+        yield "title_missing"
+
+
+def is_email(text: str) -> bool:
+    """Something, one @, something, a dot, something; without a regular expression."""
+    before, at, after = text.partition("@")
+    if not (before and at) or "@" in after:
+        return False
+    return any(dot not in (0, len(after) - 1) for dot, c in enumerate(after) if c == ".")
+
+
+def judgements(postgres: Postgres, table: str) -> dict[str, Judgement]:
+    """The oracle's answer for every row, by key."""
+    companies = dict(read(postgres, "marketing.company_master", "company_unique_id"))
+    if table == "companies":
+        return {
+            key: Judgement(
+                state=place(row["address_state"]),
+                reasons=list(company_reasons(row)),
+                values=as_arriving(row),
+            )
+            for key, row in companies.items()
+        }
+    return {
+        key: Judgement(
+            state=place(companies.get(str(row["company_unique_id"]), {}).get("address_state")),
+            reasons=list(person_reasons(row)),
+            values=as_arriving(row),
+        )
+        for key, row in read(postgres, "marketing.people_master", "unique_id")
+    }
+
+
+def place(state: object) -> str:
+    return str(state) if state in STATES else "unassigned"
+
+
+def as_arriving(row: Mapping[str, object]) -> Values:
+    """Its values; a NaN becomes NULL on the way, and nothing else changes."""
+    return tuple(None if value == "NaN" and n == SCORE else value for n, value in row.items())
+
+
+SCORE = "data_quality_score"
+
+
+def read(postgres: Postgres, table: str, key: str) -> Iterator[tuple[str, dict[str, object]]]:
+    """The rows with lists as lists and everything else as Postgres prints it."""
+    with postgres.connect() as connection:
+        connection.execute("SET LOCAL timezone = 'UTC'")
+        columns = connection.execute(
+            "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
+            "WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum",
+            (table,),
+        ).fetchall()
+        listed = ", ".join(name if kind == "text[]" else f"{name}::text" for name, kind in columns)
+        for row in connection.execute(f"SELECT {listed} FROM {table}".encode()):
+            named = dict(zip((name for name, _ in columns), row, strict=True))
+            yield str(named[key]), named
+
+
+def published_rows(
+    store: LocalStore, table: str, state: str, verdict: str
+) -> Iterator[tuple[list[str], Values]]:
+    """The reasons and values of a published file's rows, printed the way Postgres prints them."""
+    path = store.place_of(keys.newest_key(state, table, verdict))
+    with duckdb.connect() as duck:
+        duck.execute("SET timezone = 'UTC'")
+        described = duck.execute(f"DESCRIBE SELECT * FROM '{path}'").fetchall()
+        columns = [(name, kind) for name, kind, *_ in described if name != "validation_errors"]
+        listed = ", ".join(n if k == "VARCHAR[]" else f"{n}::VARCHAR" for n, k in columns)
+        reasons = "validation_errors" if verdict == "bad" else "[]::VARCHAR[]"
+        found = duck.execute(f"SELECT {reasons}, {listed} FROM '{path}'").fetchall()
+    for row in found:
+        yield row[0], row[1:]
+
+
+def publish_everything(postgres: Postgres, home: Path) -> tuple[LocalStore, Sequence[Manifest]]:
+    store = LocalStore(home / "store")
+    manifests = list(export_states(postgres, home, PLACES).values())
+    for outcome in publish(store, home / "exports", manifests).values():
+        assert isinstance(outcome, Published)
+        assert outcome.outcome is Outcome.PUBLISHED
+    return store, manifests
+
+
+def disagreements(
+    store: LocalStore, table: str, expected: Mapping[str, Judgement]
+) -> Iterator[object]:
+    """What was published otherwise than the oracle says; every row is looked at."""
+    seen: Counter[str] = Counter()
+    for state in PLACES:
+        for verdict in ("good", "bad"):
+            for reasons, values in published_rows(store, table, state, verdict):
+                seen[str(values[0])] += 1
+                wanted = expected[str(values[0])]
+                where = (wanted.state, "bad" if wanted.reasons else "good")
+                if (state, verdict, reasons, values) != (*where, wanted.reasons, wanted.values):
+                    yield state, verdict, reasons, values, wanted
+    if seen != Counter(expected.keys()):
+        yield seen - Counter(expected.keys()), Counter(expected.keys()) - seen
+
+
+@pytest.mark.parametrize(
+    "size",
+    [SampleSize.DEMO, pytest.param(SampleSize.S, marks=pytest.mark.slow)],
+    ids=str,
+)
+def test_the_oracle_agrees_with_every_row(
+    postgres: Postgres, tmp_path: Path, size: SampleSize
+) -> None:
+    migrate(postgres)
+    load_sample(postgres, size=size, seed=11, target=SampleTarget.EMBEDDED)
+    store, manifests = publish_everything(postgres, tmp_path)
+    for table, rows in (("companies", size.companies), ("people", size.people)):
+        expected = judgements(postgres, table)
+        assert len(expected) == rows
+        assert list(disagreements(store, table, expected)) == []
+        reasons = Counter(reason for found in expected.values() for reason in found.reasons)
+        for reason, count in reasons.items():
+            assert sum(manifest.reasons[reason] for manifest in manifests) == count
+
+
+@pytest.mark.parametrize("table", ["company_master", "people_master"])
+def test_files_have_the_sources_columns_in_its_order(
+    postgres: Postgres, tmp_path: Path, table: str
+) -> None:
+    migrate(postgres)
+    _, [manifest, *_] = publish_everything(postgres, tmp_path)
+    with postgres.connect() as connection:
+        source = [
+            name
+            for (name,) in connection.execute(
+                "SELECT column_name FROM information_schema.columns "
+                "WHERE table_name = %s ORDER BY ordinal_position",
+                (table,),
+            )
+        ]
+    name = "companies" if table == "company_master" else "people"
+    assert [column for column, _ in manifest.file(name, "good").columns] == source
+    bad = [column for column, _ in manifest.file(name, "bad").columns]
+    assert bad == [*source, "validation_errors"]
