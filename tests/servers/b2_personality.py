@@ -4,6 +4,8 @@ Refusals (conditions, checksum headers, tagging, ACLs, a master key), versions a
 with their listing, CORS and lifecycle rules. Keeps sizes only: an old version cannot be read back.
 """
 
+import base64
+import hashlib
 import re
 import threading
 from collections.abc import Mapping
@@ -80,6 +82,11 @@ class B2Personality:
         if "lifecycle" in query and not self.lifecycle:
             return Refusal(status=501, code="NotImplemented", sentence="no lifecycle rules here")
         return None
+
+    def is_hurt(self, said: str | None, body: bytes) -> bool:
+        """True when the body is not the one whose Content-MD5 was said."""
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        return said is not None and said != base64.b64encode(digest).decode()
 
     def own_answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes] | None:
         """The answer to what rclone does not know: rules, the list of versions, one version."""

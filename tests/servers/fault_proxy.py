@@ -203,6 +203,10 @@ class _Passer(BaseHTTPRequestHandler):
         proxy = self.server.proxy
         if fault is Fault.FLIP_UP and body:
             body = _flipped(body)
+        if proxy.personality.is_hurt(self.headers.get("Content-MD5"), body):
+            # Before rclone sees it, which does not take a part a second time after this.
+            self._answer(400, error_body("BadDigest", "the Content-MD5 is another"))
+            return
         own = proxy.personality.own_answer(self.command, self.path, body)
         status, answer, headers = (own[0], own[1], {}) if own else self._from_behind(body)
         if 200 <= status < 300:
