@@ -50,18 +50,27 @@ class B2Personality:
     """State of the make-believe account. `lifecycle` False refuses those rules, as some do."""
 
     lifecycle: bool = True
+    denied: set[str] = field(default_factory=set)
+    """What the key may not: list, read, write, delete."""
+    is_public: bool = False
+    clock_seconds: float = 0
+    """How far the server's clock is ahead."""
     versions: list[Version] = field(default_factory=list)
     rules: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _parts: dict[str, dict[str, int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
+    def refusal(  # noqa: PLR0911 one for each refusal
+        self, method: str, path: str, headers: Mapping[str, str]
+    ) -> Refusal | None:
         """B2's no to this request, whose header names are lower-case."""
         key_id = re.search(r"Credential=([^/]*)/", headers.get("authorization", ""))
         if key_id and len(key_id[1]) == 12:
             return Refusal(
                 status=403, code="InvalidAccessKeyId", sentence="Malformed Access Key Id"
             )
+        if _capability(method, path) in self.denied:
+            return Refusal(status=403, code="AccessDenied", sentence="not entitled")
         query = parse_qs(urlsplit(path).query, keep_blank_values=True)
         bulk_delete = method == "POST" and "delete" in query
         for name in headers:
@@ -171,3 +180,9 @@ def _bucket(path: str) -> str:
 
 def _key(path: str) -> str:
     return unquote(urlsplit(path).path.lstrip("/").partition("/")[2])
+
+
+def _capability(method: str, path: str) -> str:
+    if method == "GET" and not _key(path):
+        return "list"
+    return {"GET": "read", "HEAD": "read", "DELETE": "delete"}.get(method, "write")

@@ -162,6 +162,10 @@ class _Passer(BaseHTTPRequestHandler):
         self.behind.close()
         super().finish()
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        now = time.time() if timestamp is None else timestamp
+        return super().date_time_string(now + self.server.proxy.personality.clock_seconds)
+
     def log_message(self, *_: object) -> None:
         """Tests read `seen`."""
 
@@ -181,6 +185,9 @@ class _Passer(BaseHTTPRequestHandler):
             case Fault.HANG:
                 self._hang()
             case _:
+                if proxy.personality.is_public and "authorization" not in headers:
+                    self._answer(200, b"for everybody")
+                    return
                 refusal = proxy.personality.refusal(self.command, self.path, headers)
                 if refusal:
                     self._answer(refusal.status, refusal.body())
