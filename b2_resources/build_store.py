@@ -6,25 +6,60 @@ from pathlib import Path
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore
 from b2_resources.s3_config import S3Config
+from b2_resources.signing import LocalSigning, SigningStore, signing_secret
 from outreach_core.errors import SettingsError
 from outreach_core.settings import Settings, StorageMode
 
 HYBRID_PATIENCE_SECONDS = 20
+API_URL = "http://127.0.0.1:8000"
+"""Where `outreach dev` serves our API."""
+SIGNING_SECRET = "secrets/signed-urls"  # noqa: S105 the file's name
 STORE_FOLDER = "store"
 """Below OUTREACH_HOME: the root of the local store."""
 
 
-def build_store(settings: Settings) -> ObjectStore:
-    """The store that the settings name. Opens no connection yet. Raises SettingsError."""
+def build_store(settings: Settings, mode: StorageMode | None = None) -> ObjectStore:
+    """The store that the settings name, or their store of another mode. Raises SettingsError.
+
+    Opens no connection yet.
+    """
     key = settings.b2_application_key
     return open_store(
-        mode=settings.store_mode,
+        mode=mode or settings.store_mode,
         local_root=settings.home / STORE_FOLDER,
         endpoint=settings.b2_endpoint or "",
         region=settings.b2_region or "",
         key_id=settings.b2_key_id or "",
         application_key=key.get_secret_value() if key else "",
         bucket=settings.b2_bucket or "",
+    )
+
+
+def build_signing(settings: Settings, *, api_url: str = API_URL) -> SigningStore:
+    """Who signs URLs for that store: the bucket's provider, or our API at that address."""
+    if settings.store_mode is StorageMode.LOCAL:
+        secret = signing_secret(settings.home / SIGNING_SECRET)
+        return LocalSigning(secret=secret, api_url=api_url)
+    # Here and not above: boto3 takes a second to import.
+    from b2_resources.s3_signing import S3Signing  # noqa: PLC0415
+
+    return S3Signing(s3_config_of(settings))
+
+
+def s3_config_of(settings: Settings) -> S3Config:
+    """The bucket that the settings name, whatever the mode. Raises SettingsError for none."""
+    key = settings.b2_application_key
+    if key is None or not settings.b2_bucket:
+        raise SettingsError(
+            "this needs a bucket: set B2_ENDPOINT, B2_REGION, B2_KEY_ID, B2_APPLICATION_KEY and "
+            "B2_BUCKET"
+        )
+    return S3Config(
+        endpoint=settings.b2_endpoint or "",
+        region=settings.b2_region or "",
+        key_id=settings.b2_key_id or "",
+        application_key=key.get_secret_value(),
+        bucket=settings.b2_bucket,
     )
 
 
