@@ -24,8 +24,6 @@ SECRET = "hunter22-hunter22"
 
 def outreach_with(home: Path, *words: str, **variables: str) -> Ran:
     """The command in a process of its own, with this home, these settings and none other."""
-    ours = ("NEON_", "B2_", "OUTREACH_", "STORAGE_", "DAGSTER_")
-    inherited = {k: v for k, v in os.environ.items() if not k.upper().startswith(ours)}
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *words],
         check=False,
@@ -34,8 +32,7 @@ def outreach_with(home: Path, *words: str, **variables: str) -> Ran:
         timeout=240,
         stdin=subprocess.DEVNULL,
         env={
-            **inherited,
-            "PYTHON_DOTENV_DISABLED": "1",
+            **os.environ,
             "COLUMNS": "200",
             "OUTREACH_HOME": str(home),
             **variables,

@@ -4,11 +4,6 @@ import socket
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
-
-# Others use this machine too: how long an example takes says nothing.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
 
 
 @pytest.fixture(autouse=True)
