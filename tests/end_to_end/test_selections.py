@@ -17,14 +17,6 @@ FILES = [key for key in CHAIN if key.startswith("parquet/")]
 TABLES = [key for key in CHAIN if key.startswith("duckdb/")]
 
 
-@pytest.fixture(scope="session")
-def every_state(dev: OutreachDev, three_states: Backfilled) -> Backfilled:
-    """The chain over all states, after the three were published: they have nothing new."""
-    backfill = dev.launch_backfill(CHAIN)
-    runs = dev.ended_backfill(backfill)
-    return Backfilled(backfill=backfill, runs=runs, events=dev.events(runs[0]["id"]))
-
-
 @pytest.mark.parametrize(
     ("selected", "status"),
     [(["b2/companies_good"], "unchanged"), (FILES, "judged"), (TABLES, "judged")],
