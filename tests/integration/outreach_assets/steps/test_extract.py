@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.source import SourceColumnMissingError, SourceTableMissingError
 from outreach_assets.tables.catalogue import TABLES
 from outreach_core.postgres import Postgres
 from outreach_core.states import ALL_STATES
-from outreach_assets.steps.source import SourceColumnMissingError, SourceTableMissingError
-from tests.given import extracted, a_company, a_duck, a_person, given_rows, given_sql
+from tests.given import a_company, a_duck, a_person, extracted, given_rows, given_sql
 
 ONE_STATE = ("WV",)
 INSTANT = "TIMESTAMP WITH TIME ZONE"
