@@ -19,6 +19,7 @@ from outreach_core.errors import PermanentError, RetryableError
 
 Connection = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
+InsufficientPrivilege = psycopg.errors.InsufficientPrivilege
 LockNotAvailable = psycopg.errors.LockNotAvailable
 UndefinedSchema = psycopg.errors.InvalidSchemaName
 UndefinedTable = psycopg.errors.UndefinedTable
@@ -31,6 +32,9 @@ REFUSALS = re.compile(
     r"|could not translate host name|Name or service not known|endpoint",
     re.IGNORECASE,
 )
+
+
+CURE = ": check NEON_HOST, NEON_DATABASE, NEON_USER and NEON_PASSWORD, or NEON_CONNECTION_STRING"
 
 
 class DatabaseUnreachableError(RetryableError):
@@ -90,6 +94,9 @@ class Postgres:
         """Turn psycopg's connection errors inside the block into ours, without the secret."""
         try:
             yield
+        except InsufficientPrivilege as error:
+            says = self.redacted(error.diag.message_primary or "permission denied")
+            raise DatabaseRefusedError(f"{self.name}: {says}: grant it to NEON_USER") from None
         except psycopg.OperationalError as error:
             named = self.named_error(error)
             if named is None:
@@ -104,7 +111,7 @@ class Postgres:
         if error.sqlstate is not None and not error.sqlstate.startswith(("08", "57", "53", "28")):
             return None
         if (error.sqlstate or "").startswith("28") or REFUSALS.search(says):
-            return DatabaseRefusedError(f"{self.name} refused the connection: {says}")
+            return DatabaseRefusedError(f"{self.name} refused the connection: {says}{CURE}")
         return DatabaseUnreachableError(f"{self.name} cannot be reached: {says}")
 
     def redacted(self, text: str) -> str:

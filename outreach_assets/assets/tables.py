@@ -38,7 +38,7 @@ from outreach_assets.assets.chain_checks import (
 )
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
-from outreach_assets.steps.export import Export, write_parquet
+from outreach_assets.steps.export import Export, disk_errors, write_parquet
 from outreach_assets.steps.extract import ExtractedTable, extract_rows
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Duck
@@ -89,7 +89,10 @@ def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
     ) -> Iterator[Result]:
         with dagster_failures(context):
             store = b2.create_store()
-            with at_work(context, neon.open(), store) as work:
+            with (
+                at_work(context, neon.open(), store) as work,
+                disk_errors(private_duckdb.folder),
+            ):
                 if work.first is Step.EXTRACT:
                     with private_duckdb.open() as duck:
                         manifests = yield from _from_neon(work, duck, private_duckdb, progress)
