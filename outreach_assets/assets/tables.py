@@ -40,7 +40,7 @@ from outreach_assets.assets.chain_checks import (
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
 from outreach_assets.steps.batches import in_batches
-from outreach_assets.steps.export import Export, Judged, write_parquet
+from outreach_assets.steps.export import Export, Judged, disk_errors, write_parquet
 from outreach_assets.steps.extract import ExtractedTable, drop_rows, extract_rows, hold_to_source
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Duck
@@ -93,7 +93,10 @@ def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
     ) -> Iterator[Result]:
         with dagster_failures(context):
             store = b2.create_store()
-            with at_work(context, neon.open(), store) as work:
+            with (
+                at_work(context, neon.open(), store) as work,
+                disk_errors(private_duckdb.folder),
+            ):
                 if work.first is Step.EXTRACT:
                     with private_duckdb.open() as duck:
                         manifests = yield from _from_neon(work, duck, private_duckdb, progress)
