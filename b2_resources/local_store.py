@@ -324,5 +324,7 @@ def _errors(key: str) -> Iterator[None]:
     except OSError as error:
         says = f"{key!r} on this disk: {error.strerror}: {error.filename or ''}".rstrip(": ")
         if error.errno in REFUSALS:
-            raise StoreRefusedError(says) from error
+            raise StoreRefusedError(
+                f"{says}: make room or mend its owner, or choose another OUTREACH_HOME"
+            ) from error
         raise StoreUnreachableError(says) from error

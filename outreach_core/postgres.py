@@ -20,6 +20,7 @@ from outreach_core.errors import PermanentError, RetryableError
 
 Connection = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
+InsufficientPrivilege = psycopg.errors.InsufficientPrivilege
 LockNotAvailable = psycopg.errors.LockNotAvailable
 UndefinedColumn = psycopg.errors.UndefinedColumn
 UndefinedSchema = psycopg.errors.InvalidSchemaName
@@ -37,6 +38,9 @@ REFUSALS = re.compile(
 PASSWORD_PAIR = re.compile(r"password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)")
 PASSING = re.compile(r"Temporary failure in name resolution", re.IGNORECASE)
 DISK_FULL, TOO_MANY_CONNECTIONS, STATEMENT_CANCELLED = "53100", "53300", "57014"
+
+
+CURE = ": check NEON_HOST, NEON_DATABASE, NEON_USER and NEON_PASSWORD, or NEON_CONNECTION_STRING"
 
 
 class DatabaseUnreachableError(RetryableError):
@@ -90,6 +94,9 @@ class Postgres:
         """Turn psycopg's connection errors inside the block into ours, without the secret."""
         try:
             yield
+        except InsufficientPrivilege as error:
+            says = self.redacted(error.diag.message_primary or "permission denied")
+            raise DatabaseRefusedError(f"{self.name}: {says}: grant it to NEON_USER") from None
         except psycopg.OperationalError as error:
             named = self.named_error(error)
             if named is None:
@@ -109,7 +116,7 @@ class Postgres:
                 f"{self.name} has no room on its disk: {says} (free some there)"
             )
         if code.startswith("28") or (REFUSALS.search(says) and not PASSING.search(says)):
-            return DatabaseRefusedError(f"{self.name} refused the connection: {says}")
+            return DatabaseRefusedError(f"{self.name} refused the connection: {says}{CURE}")
         if code.startswith("53") and code != TOO_MANY_CONNECTIONS:
             return DatabaseUnreachableError(f"{self.name} is short of memory or a limit: {says}")
         if code == STATEMENT_CANCELLED:

@@ -5,15 +5,15 @@ Nothing here asserts; servers and databases come from the fixtures.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from outreach_assets.steps.export import Export, write_parquet
+from outreach_assets.steps.export import Export, Judged, write_parquet
 from outreach_assets.steps.extract import STATE, ExtractedTable, extract_rows
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Duck, Limits, private_duckdb
-from outreach_assets.steps.validate import Verdicts, split_rows
+from outreach_assets.steps.source import held_snapshot
+from outreach_assets.steps.validate import split_rows
 from outreach_assets.tables.catalogue import TABLES
 from outreach_assets.tables.table import Table, quoted
 from outreach_core.migrate import migrate
@@ -94,35 +94,29 @@ def a_duck(folder: Path, *, memory_mb: int = 400, temp_gb: int = 1) -> Iterator[
         yield duck
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """What extract and validate left."""
-
-    duck: Duck
-    extracted: dict[str, ExtractedTable]
-    verdicts: Verdicts
-    states: Sequence[str]
+def extracted(
+    duck: Duck, postgres: Postgres, tables: Sequence[Table], states: Sequence[str]
+) -> dict[str, ExtractedTable]:
+    """Pull the rows of these states, from a snapshot of their own."""
+    with held_snapshot(postgres) as snapshot:
+        return extract_rows(duck, snapshot, tables, states)
 
 
 def judge(duck: Duck, postgres: Postgres, states: Sequence[str] = ("WV",)) -> Judged:
     """Extract and validate these states."""
-    extracted = extract_rows(duck, postgres, TABLES, states)
     return Judged(
-        duck=duck,
-        extracted=extracted,
+        extracted=extracted(duck, postgres, TABLES, states),
         verdicts=split_rows(duck, TABLES, states),
         states=states,
     )
 
 
 def export_judged(
-    judged: Judged, exports: Path, *, version: str = VERSION, run_id: str = "run-1"
+    duck: Duck, judged: Judged, exports: Path, *, version: str = VERSION, run_id: str = "run-1"
 ) -> dict[str, Manifest]:
     """Write what was judged; the receipts by state."""
     export = Export(exports=exports, version=version, run_id=run_id)
-    return write_parquet(
-        judged.duck, export, TABLES, judged.extracted, judged.verdicts, judged.states
-    )
+    return write_parquet(duck, export, TABLES, judged, judged.states)
 
 
 def export_states(
@@ -136,7 +130,7 @@ def export_states(
     """Extract, validate and export; the files lie under `home / "exports"`."""
     with a_duck(home) as duck:
         return export_judged(
-            judge(duck, postgres, states), home / "exports", version=version, run_id=run_id
+            duck, judge(duck, postgres, states), home / "exports", version=version, run_id=run_id
         )
 
 

@@ -5,6 +5,7 @@ result is reported as soon as it is true; a selection runs as far as it needs an
 was selected.
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -27,6 +28,7 @@ from outreach_assets.assets.chain import (
 )
 from outreach_assets.assets.chain_checks import (
     BYTES,
+    COLUMNS,
     KEYS,
     NUMBERS,
     ROWS,
@@ -37,13 +39,14 @@ from outreach_assets.assets.chain_checks import (
 )
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
-from outreach_assets.steps.batches import Snapshot, held_snapshot, in_batches
-from outreach_assets.steps.export import Export, Judged, write_parquet
-from outreach_assets.steps.extract import ExtractedTable, drop_rows, extract_rows
+from outreach_assets.steps.batches import in_batches
+from outreach_assets.steps.export import Export, Judged, disk_errors, write_parquet
+from outreach_assets.steps.extract import ExtractedTable, drop_rows, extract_rows, hold_to_source
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.steps.progress import Progress
 from outreach_assets.steps.record import Status
+from outreach_assets.steps.source import Snapshot, held_snapshot
 from outreach_assets.steps.upload import (
     Published,
     differing_objects,
@@ -56,6 +59,7 @@ from outreach_assets.steps.workbench import refresh_workbench
 from outreach_assets.tables.catalogue import TABLES
 from outreach_assets.tables.table import Verdict
 from outreach_core.errors import OutreachError
+from outreach_core.states import ALL_STATES
 
 NOT_DONE = {Status.HELD, Status.FAILED}
 
@@ -89,7 +93,10 @@ def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
     ) -> Iterator[Result]:
         with dagster_failures(context):
             store = b2.create_store()
-            with at_work(context, neon.open(), store) as work:
+            with (
+                at_work(context, neon.open(), store) as work,
+                disk_errors(private_duckdb.folder),
+            ):
                 if work.first is Step.EXTRACT:
                     with private_duckdb.open() as duck:
                         manifests = yield from _from_neon(work, duck, private_duckdb, progress)
@@ -110,15 +117,19 @@ def _from_neon(
     All states at once where they fit in memory, else batch by batch from the same snapshot.
     """
     manifests: list[Manifest] = []
+    arrived: Counter[str] = Counter()
     with held_snapshot(work.claim.postgres) as snapshot:
         for states in in_batches(snapshot, TABLES, work.states, resource.memory_mb):
             extracted = yield from _extract(work, duck, snapshot, states, progress)
+            arrived.update({name: sum(t.rows.values()) for name, t in extracted.items()})
             if work.last >= Step.VALIDATE:
                 verdicts = yield from _validate(work, duck, states, progress)
             if work.last >= Step.EXPORT:
                 judged = Judged(extracted=extracted, verdicts=verdicts, states=states)
                 manifests += yield from _export(work, duck, resource, judged, progress)
             drop_rows(duck, TABLES)
+        if set(work.claim.states) == set(ALL_STATES):
+            hold_to_source(snapshot, TABLES, arrived)
     if work.last < Step.EXPORT:
         for state in work.states:
             work.end(state, Status.JUDGED)
@@ -174,6 +185,7 @@ def _export(
         for verdict in Verdict:
             facts = partial(metadata.exported, duck, resource.exports, table, verdict, manifests)
             yield from work.report(parquet_key(table, verdict), facts, states)
+        work.found(COLUMNS, parquet_key(table, Verdict.GOOD), {})  # else write_parquet had raised
     if work.last is Step.EXPORT:
         for state in states:
             work.end(state, Status.JUDGED, **counts(manifests[state]))

@@ -2,19 +2,26 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from contextlib import suppress
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from outreach_assets.command_line import leash
 from outreach_assets.command_line.instance import prepare_home
-from outreach_core.errors import PermanentError
+from outreach_core.errors import PermanentError, SettingsError
 from outreach_core.sample_choices import ExistingRows, SampleRefusedError, SampleSize
 from outreach_core.settings import PROJECT_FOLDER, load_settings
 
-STOP_SECONDS = 30
+LOOK_EVERY_SECONDS = 0.3
 
 
 class DevStoppedError(PermanentError):
@@ -34,24 +41,17 @@ def dev(
     Examples: `outreach dev` · `outreach dev --port 3001`
     """
     settings = load_settings()
-    prepare_home(settings)
+    _refuse_taken(host, port)
+    dagster_home = prepare_home(settings)
     if settings.uses_embedded_postgres:
         _sample_when_empty()
-    typer.echo(f"Dagster UI: http://{host}:{port}   (Ctrl-C stops everything)")
-    dagster = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "dagster", "dev"),
-            *("--workspace", str(PROJECT_FOLDER / "workspace.yaml")),
-            *("--host", host, "--port", str(port)),
-        ],
-        cwd=PROJECT_FOLDER,
-        # A group of its own: Ctrl-C reaches us, and we stop it in our own time.
-        start_new_session=True,
-    )
-    try:
+    typer.echo("starting Dagster, which takes some seconds …")
+    with _dagster(dagster_home, host, port) as dagster:
+        while dagster.poll() is None and not _answers(host, port):
+            time.sleep(LOOK_EVERY_SECONDS)
+        if dagster.poll() is None:
+            typer.echo(f"Dagster UI: http://{host}:{port}   (Ctrl-C stops everything)")
         code = dagster.wait()
-    finally:
-        _stop(dagster)
     raise DevStoppedError(f"Dagster ended by itself with code {code}; its last lines say why")
 
 
@@ -63,11 +63,51 @@ def _sample_when_empty() -> None:
         typer.echo(f"made up {facts.companies:,} companies and {facts.people:,} people to look at")
 
 
-def _stop(dagster: "subprocess.Popen[bytes]") -> None:
-    """Ask it to stop, and what it started with it; insist after a while."""
-    if dagster.poll() is None:
-        dagster.send_signal(signal.SIGINT)
+@contextmanager
+def _dagster(home: Path, host: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """`dagster dev`, on a leash that this process holds, and nothing left of it afterwards."""
+    dagster = subprocess.Popen(
+        [
+            *(sys.executable, "-ES", leash.__file__),
+            # It warns that `dg dev` supersedes it, which needs a package more.
+            *(sys.executable, "-W", "ignore", "-m", "dagster", "dev"),
+            *("--workspace", str(PROJECT_FOLDER / "workspace.yaml")),
+            *("--host", host, "--port", str(port)),
+            *("--log-level", "warning", "--code-server-log-level", "warning"),
+        ],
+        # Not the project's folder, where it would warn that the dagster.yaml there is not in use.
+        cwd=home,
+        stdin=subprocess.PIPE,
+        # A group of its own: Ctrl-C reaches us, and we let go of the leash.
+        start_new_session=True,
+    )
+    try:
+        yield dagster
+    finally:
+        if dagster.stdin is not None:
+            dagster.stdin.close()
         with suppress(subprocess.TimeoutExpired):
-            dagster.wait(STOP_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(dagster.pid, signal.SIGKILL)
+            dagster.wait(leash.STOP_SECONDS + 5)
+        with suppress(ProcessLookupError):
+            os.killpg(dagster.pid, signal.SIGKILL)
+        dagster.wait()
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Raise SettingsError when something else listens there: Dagster would take another port."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"--host {host} --port {port}: {error.strerror}: choose another --port"
+            ) from error
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/server_info", timeout=5):
+            return True
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False

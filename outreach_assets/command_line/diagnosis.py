@@ -44,7 +44,7 @@ def diagnose() -> list[Finding]:
     home = check_home(read.settings) if HOME not in read.wrong else None
     no_home = frozenset({HOME} if home is None or home.is_setting else ())
     findings = [*read.findings, *([home] if home else [])]
-    running = [_Running(s, read.wrong | no_home) for s in _subjects(read)]
+    running = [Running(s, read.wrong | no_home) for s in _subjects(read)]
     for subject in running:
         findings += subject.findings()
     return findings
@@ -84,7 +84,7 @@ def _subjects(read: ReadSettings) -> list[Subject]:
     ]
 
 
-class _Running:
+class Running:
     """A subject's checks in a thread of their own, which nobody waits for beyond their time."""
 
     def __init__(self, subject: Subject, unusable: frozenset[str]) -> None:

@@ -108,11 +108,17 @@ def _run_range(
     from outreach_assets.definitions import build_defs  # noqa: PLC0415 imports Dagster: seconds
     from outreach_assets.jobs import REFRESH_TABLES  # noqa: PLC0415
     from outreach_assets.retries import ONCE_TAG  # noqa: PLC0415
+    from outreach_assets.steps.export import disk_errors  # noqa: PLC0415
 
     job = build_defs(settings, {"progress": progress}).resolve_job_def(REFRESH_TABLES)
     run_id = str(uuid4())
     marks = settings.home / RUNS_FOLDER
-    with open_instance() as instance, marked_alive(marks, run_id), _interrupts():
+    with (
+        open_instance() as instance,
+        disk_errors(settings.home),
+        marked_alive(marks, run_id),
+        _interrupts(),
+    ):
         for dead in sweep_dead(marks):
             report_dead(instance, dead, still_alive=None)
         result = job.execute_in_process(

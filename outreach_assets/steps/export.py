@@ -18,7 +18,7 @@ import duckdb
 from b2_resources import keys
 from outreach_assets.steps.extract import STATE, ExtractedTable
 from outreach_assets.steps.manifest import FileFacts, Manifest, SourceFacts
-from outreach_assets.steps.private_duckdb import DiskFullError, Duck
+from outreach_assets.steps.private_duckdb import DiskFullError, DiskRefusedError, Duck
 from outreach_assets.steps.validate import REASONS, StateVerdict, Tally, Verdicts, key_tally, tally
 from outreach_assets.tables.table import Table, Verdict, fingerprint
 from outreach_core.errors import PermanentError
@@ -112,14 +112,20 @@ def write_whole(path: Path, body: bytes) -> None:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk inside the block, DuckDB's or ours, into DiskFullError naming the cure."""
+    """Turn what the disk refuses inside the block, DuckDB or us, into an error naming the cure.
+
+    Raises DiskFullError or DiskRefusedError.
+    """
     try:
         yield
     except OSError as error:
         if error.errno not in (ENOSPC, EDQUOT):
-            raise
+            raise DiskRefusedError(
+                f"OUTREACH_HOME: cannot use {error.filename or folder}: {error.strerror}. "
+                "Mend its owner or kind, or choose another OUTREACH_HOME"
+            ) from error
         raise DiskFullError(
-            f"no room left under {folder}: free some or move OUTREACH_HOME"
+            f"no room left under {folder}: free some or choose another OUTREACH_HOME"
         ) from error
     except duckdb.OutOfMemoryException as error:
         raise DiskFullError(
@@ -130,7 +136,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         if "No space left" not in str(error):
             raise
         raise DiskFullError(
-            f"no room left under {folder}: free some or move OUTREACH_HOME"
+            f"no room left under {folder}: free some or choose another OUTREACH_HOME"
         ) from error
 
 

@@ -4,18 +4,22 @@ Every raw row carries its state in `outreach_state`. Which rows are good is for 
 tables themselves are in tables/.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.resources import files
 
 import duckdb
 import duckdb_extension_postgres_scanner
 
-from outreach_assets.steps.batches import Snapshot
 from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.source import (
+    Snapshot,
+    SourceColumn,
+    key_is_unique,
+    row_count,
+    source_columns,
+)
 from outreach_assets.tables.table import OwnState, StateOf, Table, Verdict, quoted
 from outreach_core.errors import PermanentError
 from outreach_core.postgres import REFUSALS, DatabaseRefusedError, DatabaseUnreachableError
@@ -28,67 +32,12 @@ NOT_FINITE = "outreach_not_finite"
 """How many numeric values of the row were NaN and are NULL now; only where a table has numerics."""
 
 
-BOUNDED_NUMERIC = re.compile(r"numeric\((?P<precision>\d+),(?P<scale>\d+)\)")
-
-
-class SourceTableMissingError(PermanentError):
-    """The database has no such table, or hides it from this user."""
-
-
-class SourceColumnMissingError(PermanentError):
-    """A column that a key, a state or a rule needs is not in the source table."""
-
-
 class ExtractError(PermanentError):
     """Postgres or DuckDB refused to hand over the rows."""
 
 
 class RowsLostError(PermanentError):
     """Fewer or more rows arrived than the same snapshot of the table holds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceColumn:
-    """A column as the source has it now."""
-
-    name: str
-    type: str
-    """As Postgres writes it: `numeric(5,2)`, `text[]`; of a domain, the type below it."""
-
-    dimensions: int
-    is_own_type: bool = False
-    """A domain or an enum: the scanner reads some of them one way and a query the other."""
-
-    @cached_property
-    def is_bounded_numeric(self) -> bool:
-        """True for a numeric that DuckDB can hold exactly."""
-        bounds = BOUNDED_NUMERIC.fullmatch(self.type)
-        return bounds is not None and int(bounds["scale"]) <= int(bounds["precision"]) <= 38
-
-    @property
-    def expression(self) -> str:
-        """What to select in Postgres so that the value arrives whole (FACTS on the scanner).
-
-        A NaN in a bounded numeric would arrive as 0.00, so it becomes NULL and is counted. Other
-        numerics go as double precision, which is how DuckDB reads them anyhow, but keeps their NaN;
-        so do arrays of any numeric.
-        """
-        name = quoted(self.name)
-        if self.is_bounded_numeric:
-            return f"nullif(t.{name}, 'NaN')::{self.type} AS {name}"
-        if self.dimensions > 1:
-            return f"t.{name}::text AS {name}"
-        if self.type.startswith("numeric"):
-            array = "[]" if self.type.endswith("[]") else ""
-            return f"t.{name}::double precision{array} AS {name}"
-        if self.is_own_type:
-            return f"t.{name}::{self.type} AS {name}"
-        return f"t.{name}"
-
-    @property
-    def is_scanned_as_it_is(self) -> bool:
-        """True when a plain table scan hands the value over just as well."""
-        return self.expression == f"t.{quoted(self.name)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,31 +53,35 @@ class ExtractedTable:
 
 
 def extract_rows(
-    duck: Duck,
-    snapshot: Snapshot,
-    tables: Sequence[Table],
-    states: Sequence[str],
+    duck: Duck, snapshot: Snapshot, tables: Sequence[Table], states: Sequence[str]
 ) -> dict[str, ExtractedTable]:
     """Fill `<table>_raw` of every table with the rows of the given states, all from the snapshot.
 
     The first table must be the one that knows states by its own rows. Raises
     DatabaseUnreachableError, DatabaseRefusedError, SourceTableMissingError,
-    SourceColumnMissingError, RowsLostError or ExtractError.
+    SourceColumnMissingError or ExtractError.
     """
     load_scanner(duck)
     everything = set(states) == set(ALL_STATES)
     with _attached(duck, snapshot):
-        found = {t.name: _source_columns(duck, t) for t in tables}
+        found = {t.name: source_columns(snapshot, t) for t in tables}
         for table in tables:
             columns = found[table.name]
             if everything and all(c.is_scanned_as_it_is for c in columns):
                 duck.execute(_scan_sql(table, columns))
             else:
-                duck.execute(_query_sql(duck, table, columns, states))
-        if everything:
-            for table in tables:
-                _hold_to_source(duck, table)
+                duck.execute(_query_sql(snapshot, table, columns, states))
     return {t.name: _facts(duck, t, found[t.name]) for t in tables}
+
+
+def hold_to_source(snapshot: Snapshot, tables: Sequence[Table], arrived: Mapping[str, int]) -> None:
+    """Raise RowsLostError unless as many rows arrived, over all partitions, as the tables hold."""
+    for table in tables:
+        there = row_count(snapshot, table)
+        if arrived[table.name] != there:
+            raise RowsLostError(
+                f"{table.source} holds {there} rows but {arrived[table.name]} arrived: report it"
+            )
 
 
 def load_scanner(duck: Duck) -> None:
@@ -193,36 +146,6 @@ def _named(says: str) -> DatabaseRefusedError | DatabaseUnreachableError | Extra
     return ExtractError(f"the rows could not be read: {says}")
 
 
-def _source_columns(duck: Duck, table: Table) -> list[SourceColumn]:
-    # A bound value would make DuckDB import pandas and pyarrow first: 0.8 s (measured, 1.5.5).
-    query = f"""
-        SELECT a.attname::text,
-            CASE t.typtype WHEN 'e' THEN 'text'
-                WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
-                ELSE format_type(a.atttypid, a.atttypmod) END,
-            greatest(a.attndims, t.typndims)::int, t.typtype IN ('d', 'e')
-        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-        WHERE a.attrelid = to_regclass('{table.source}') AND a.attnum > 0 AND NOT a.attisdropped
-        ORDER BY a.attnum"""
-    rows = duck.execute(f"SELECT * FROM postgres_query('neon', {_literal(query)})").fetchall()
-    if not rows:
-        raise SourceTableMissingError(
-            f"{table.source} does not exist in the database: "
-            "create it, or run `outreach db migrate` on an empty one"
-        )
-    columns = [
-        SourceColumn(name=name, type=type_, dimensions=dimensions, is_own_type=own)
-        for name, type_, dimensions, own in rows
-    ]
-    missing = table.needed_columns - {c.name for c in columns}
-    if missing:
-        raise SourceColumnMissingError(
-            f"{table.source} has no column {', '.join(sorted(missing))}, "
-            "which its key, its state or one of its rules needs"
-        )
-    return columns
-
-
 def _scan_sql(table: Table, columns: Sequence[SourceColumn]) -> str:
     """All rows by the scanner's own parallel scan: 1.19 x the floor, a query 1.48 x (D9)."""
     schema, name = table.source.split(".")
@@ -241,7 +164,7 @@ def _scan_sql(table: Table, columns: Sequence[SourceColumn]) -> str:
 
 
 def _query_sql(
-    duck: Duck, table: Table, columns: Sequence[SourceColumn], states: Sequence[str]
+    snapshot: Snapshot, table: Table, columns: Sequence[SourceColumn], states: Sequence[str]
 ) -> str:
     """The rows of the given states, filtered in Postgres, every value cast so that it survives."""
     listed = [c.expression for c in columns]
@@ -254,23 +177,15 @@ def _query_sql(
             held_in = f"t.{quoted(column)}"
         case StateOf(table=Table(state=OwnState(column=there)) as other, column=column):
             held_in = f"s.{quoted(there)}"
-            looked_up = other.source if _key_is_unique(duck, other) else _once_per_key(other, there)
+            unique = key_is_unique(snapshot, other)
+            looked_up = other.source if unique else _once_per_key(other, there)
             source += f" LEFT JOIN {looked_up} AS s ON s.{quoted(other.key)} = t.{quoted(column)}"
         case _:
             raise NotImplementedError(f"{table.name}: a state two tables away")
     listed.append(f"{_known_or_unassigned(held_in)} AS {STATE}")
     query = f"SELECT {', '.join(listed)} FROM {source} WHERE {_is_in(held_in, states)}"
+    # As a literal: a bound value would make DuckDB import pandas and pyarrow, 0.8 s (measured).
     return _clustered(table, f"SELECT * FROM postgres_query('neon', {_literal(query)})")
-
-
-def _key_is_unique(duck: Duck, table: Table) -> bool:
-    """True when an index sees to it that no key is there twice."""
-    query = f"""
-        SELECT count(*)::int FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
-        WHERE i.indrelid = to_regclass('{table.source}') AND a.attname = {_literal(table.key)}
-            AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
-            AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum"""
-    return _one(duck, f"SELECT * FROM postgres_query('neon', {_literal(query)})") > 0
 
 
 def _once_per_key(table: Table, column: str) -> str:
@@ -311,15 +226,6 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _hold_to_source(duck: Duck, table: Table) -> None:
-    """Raise RowsLostError unless as many rows arrived as the snapshot holds."""
-    counting = f"SELECT count(*) FROM {table.source}"
-    there = _one(duck, f"SELECT * FROM postgres_query('neon', {_literal(counting)})")
-    here = _one(duck, f"SELECT count(*) FROM {table.raw}")
-    if here != there:
-        raise RowsLostError(f"{table.source} holds {there} rows but {here} arrived; run it again")
-
-
 def _facts(duck: Duck, table: Table, columns: Sequence[SourceColumn]) -> ExtractedTable:
     has_numerics = any(c.is_bounded_numeric for c in columns)
     not_finite = f"sum({NOT_FINITE})" if has_numerics else "0"
@@ -333,7 +239,3 @@ def _facts(duck: Duck, table: Table, columns: Sequence[SourceColumn]) -> Extract
         rows={state: rows for state, rows, _ in counted},
         not_finite={state: int(values) for state, _, values in counted if values},
     )
-
-
-def _one(duck: Duck, sql: str) -> int:
-    return int(duck.execute(sql).fetchall()[0][0])

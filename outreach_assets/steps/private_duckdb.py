@@ -22,6 +22,10 @@ class DiskFullError(PermanentError):
     """No room for what the run has to write."""
 
 
+class DiskRefusedError(PermanentError):
+    """A folder under OUTREACH_HOME cannot be used, and not for lack of room."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What one run may take. The process is 0.3-0.4 GB larger than `memory_mb` (measured)."""

@@ -13,7 +13,13 @@ from enum import StrEnum
 
 from outreach_core.audit import VALIDATION_RUN, AuditEvent, write_event
 from outreach_core.errors import PermanentError, RetryableError
-from outreach_core.postgres import Connection, DatabaseError, Postgres, UndefinedTable
+from outreach_core.postgres import (
+    Connection,
+    DatabaseError,
+    Postgres,
+    UndefinedSchema,
+    UndefinedTable,
+)
 from outreach_core.states import ALL_STATES
 
 SOURCE = "outreach_workbench"
@@ -179,14 +185,15 @@ def _try_lock(connection: Connection, state: str) -> bool:
 def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
     try:
         with postgres.connect() as connection:
+            connection.execute("SELECT FROM shq.audit_log LIMIT 0")  # before, not after the work
             rows = connection.execute(
                 "SELECT run_id, state, details ->> 'version' FROM shq.open_runs "
                 "WHERE state = ANY(%s) ORDER BY started_at",
                 (list(states),),
             ).fetchall()
-    except UndefinedTable:
+    except (UndefinedTable, UndefinedSchema):
         raise NotMigratedError(
-            f"{postgres.name} has no table shq.open_runs: run `outreach db migrate`"
+            f"{postgres.name} has no shq.open_runs or no shq.audit_log: run `outreach db migrate`"
         ) from None
     return [OpenRun(run_id=run_id, state=state, version=v) for run_id, state, v in rows]
 

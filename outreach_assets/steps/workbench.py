@@ -28,7 +28,7 @@ def refresh_workbench(home: Path, exports: Path) -> Path | None:
     Views: `companies_good`, `companies_bad`, `people_good`, `people_bad` (the file's columns and
     `outreach_state`), and `snapshots` (one row per snapshot, file and state).
     """
-    if not any(exports.glob("outreach/*/manifests/*.json")):
+    if not _has_every_file(exports):
         return None
     path = workbench_path(home)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +39,15 @@ def refresh_workbench(home: Path, exports: Path) -> Path | None:
         _make(_part(path, name), exports)
         _part(path, name).replace(path)
     return path
+
+
+def _has_every_file(exports: Path) -> bool:
+    """Whether there is something to make each view over: an export alone is not published."""
+    return all(
+        any(exports.glob(f"outreach/*/{table.name}/{verdict}/{table.judged(verdict)}.parquet"))
+        for table in TABLES
+        for verdict in Verdict
+    )
 
 
 def _part(path: Path, name: str) -> Path:

@@ -50,3 +50,11 @@ def three_states(dev: OutreachDev) -> Backfilled:
     runs = dev.ended_backfill(backfill)
     events = [event for run in runs for event in dev.events(run["id"])]
     return Backfilled(backfill=backfill, runs=runs, events=events)
+
+
+@pytest.fixture(scope="session")
+def every_state(dev: OutreachDev, three_states: Backfilled) -> Backfilled:
+    """The chain over all states, after the three were published: they have nothing new."""
+    backfill = dev.launch_backfill(CHAIN)
+    runs = dev.ended_backfill(backfill)
+    return Backfilled(backfill=backfill, runs=runs, events=dev.events(runs[0]["id"]))

@@ -19,7 +19,7 @@ def audit_rows(neon: Postgres, run_id: str) -> list[Mapping[str, Any]]:
 
 
 def half_published(store: ObjectStore) -> list[str]:
-    """What lies in the store without its receipt, or is receipted and not there; none, one hopes."""
+    """What lies in the store without its receipt, or is receipted and not there."""
     problems = []
     for state in ALL_STATES:
         manifests = list(all_manifests(store, state))

@@ -4,6 +4,7 @@ Bytes are read and hashed here; nothing rests on what a store says of them.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import duckdb
 from b2_resources.keys import manifest_place, snapshot_place
 from b2_resources.object_store import ObjectStore, get_bytes
 from outreach_assets.steps.manifest import Manifest, read_manifest
-from tests.faults.workplace import STATES, Workplace
+from tests.faults.workplace import STATES, Finished, Workplace
 
 UNFINISHED = {"NOT_STARTED", "STARTING", "STARTED", "QUEUED", "CANCELING"}
 
@@ -96,6 +97,23 @@ def assert_tidy(home: Path) -> None:
     left = [p for folder in ("exports", "duck") for p in (home / folder).rglob("*.part")]
     left += [p for p in (home / "spill").glob("*") if p.is_dir()]
     assert left == [], [str(p.relative_to(home)) for p in left[:5]]
+
+
+def assert_tells_nobody(workplace: Workplace, finished: Finished) -> None:
+    """No traceback, no secret, no person's data in what was said and in Dagster's event log."""
+    assert "Traceback" not in finished.said
+    events = workplace.dagster_sql("SELECT event FROM event_logs")
+    text = finished.said + "".join(event for (event,) in events)
+    assert workplace.dagster is not None
+    password = workplace.dagster.url.split(":")[2].partition("@")[0]
+    assert password not in text
+    words = set(re.findall(r"[^\s\"'<>,;|()]+@[^\s\"'<>,;|()]+|\+\d{7,}", text))
+    people = workplace.sql(
+        "SELECT email, work_phone_e164, personal_phone_e164, full_name FROM marketing.people_master"
+    )
+    told = words & {value for person in people for value in person[:3]}
+    assert not told, told
+    assert not [name for *_, name in people if name and " " in name and name in finished.said]
 
 
 def _assert_chained(store: ObjectStore, manifests: Sequence[Manifest]) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -103,9 +104,10 @@ class Workplace:
         self, *words: str, program: Sequence[str] = (OUTREACH,)
     ) -> Iterator["subprocess.Popen[str]"]:
         """The command at work; killed with the block when it is still there."""
-        log = self.home.parent / f"{self.home.name}-{time.monotonic_ns()}.err"
+        descriptor, name = tempfile.mkstemp(suffix=".err")
+        log = Path(name)
         with (
-            log.open("w") as err,
+            os.fdopen(descriptor, "w") as err,
             subprocess.Popen(
                 [*program, *words],
                 env=self.environment(),
@@ -123,6 +125,7 @@ class Workplace:
                 if process.poll() is None:
                     process.kill()
                     process.wait(timeout=PATIENCE_SECONDS)
+                log.unlink()
 
     def run(self, *words: str, program: Sequence[str] = (OUTREACH,)) -> Finished:
         """The command, once it has ended by itself."""

@@ -194,7 +194,6 @@ def test_the_password_file_is_readable_by_its_owner_only(
     ("setting", "value"),
     [
         ("data_checksums", "on"),
-        ("fsync", "on"),
         ("synchronous_commit", "on"),
         ("listen_addresses", "127.0.0.1"),
         ("unix_socket_directories", ""),
@@ -205,6 +204,10 @@ def test_the_password_file_is_readable_by_its_owner_only(
 )
 def test_the_server_runs_with(postgres_server: Postgres, setting: str, value: str) -> None:
     assert value_of(postgres_server, f"SHOW {setting}") == value
+
+
+def test_commits_outlive_a_power_cut(embedded: EmbeddedPostgres) -> None:
+    assert value_of(embedded.ensure_running(), "SHOW fsync") == "on"
 
 
 def test_order_and_letter_case_do_not_depend_on_the_machine(postgres: Postgres) -> None:

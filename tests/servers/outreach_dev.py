@@ -1,4 +1,4 @@
-"""`outreach dev` as a person starts it, in a folder of its own, and its GraphQL as the UI speaks it.
+"""`outreach dev` as a person starts it, in a folder of its own, and GraphQL as the UI speaks it.
 
 What is asked of it is in tests/end_to_end.
 """
@@ -204,6 +204,17 @@ class OutreachDev:
             return runs if all(run["status"] in ENDED for run in runs) else []
 
         return until(ended, seconds=RUN_SECONDS, what=f"the runs of backfill {backfill}")
+
+    def ended_backfill_status(self, backfill: str) -> str:
+        """What Dagster makes of a backfill; it looks every 30 s."""
+        query = "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { "
+        query += "... on PartitionBackfill { status } } }"
+
+        def ended() -> str:
+            status = str(self.ask(query, id=backfill)["partitionBackfillOrError"]["status"])
+            return "" if status == "REQUESTED" else status
+
+        return until(ended, seconds=RUN_SECONDS, what=f"backfill {backfill} to end")
 
     def ended_run(self, run_id: str) -> str:
         """A run's status once it has ended."""

@@ -1,6 +1,5 @@
 """A wrong setting is refused by its name, with what was expected and without any secret."""
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from outreach_assets.definitions import default_resources
+from outreach_core.errors import SettingsError
 from outreach_core.settings import (
     PROJECT_FOLDER,
     Settings,
@@ -41,10 +41,6 @@ Load = Callable[..., Settings]
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Load:
     """Settings of an environment that holds these variables and none other of ours."""
-    for name in os.environ:
-        if name.upper().startswith(("NEON_", "B2_", "OUTREACH_", "STORAGE_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTHON_DOTENV_DISABLED", "1")
 
     def load_with(**variables: str) -> Settings:
         with monkeypatch.context() as patch:
@@ -291,13 +287,36 @@ def test_names_of_others_are_left_alone(load: Load, monkeypatch: pytest.MonkeyPa
 def test_a_refusal_of_a_secret_is_the_same_whatever_it_is(secret: str) -> None:
     """Nothing of it can be in there, however short it is or however it is written."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHON_DOTENV_DISABLED", "1")
         patch.setenv("NEON_CONNECTION_STRING", f"«{secret}»")
         patch.setenv("OUTREACH_DAGSTER_POSTGRES_URL", f"postgresql://u:«{secret}»%@h/d")
         with pytest.raises(WrongSettingsError) as refused:
             load_settings()
     assert "«" not in str(refused.value)
     assert "»" not in str(refused.value)
+
+
+def test_a_dotenv_file_that_is_no_text_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
+    monkeypatch.setattr("outreach_core.settings.PROJECT_FOLDER", tmp_path)
+    (tmp_path / ".env").write_bytes(b"NEON_PASSWORD=\xff\xfe")
+    with pytest.raises(SettingsError, match=r"\.env cannot be read: it is not UTF-8") as refused:
+        load_settings()
+    assert "NEON_PASSWORD" not in str(refused.value)
+
+
+def test_the_environment_goes_before_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
+    monkeypatch.setattr("outreach_core.settings.PROJECT_FOLDER", tmp_path)
+    monkeypatch.setenv("NEON_PORT", "1111")
+    monkeypatch.setenv("NEON_SSLMODE", "")  # so that it is put back afterwards
+    monkeypatch.delenv("NEON_SSLMODE")
+    (tmp_path / ".env").write_text("NEON_PORT=2222\nNEON_SSLMODE='verify-full' # quoted\n")
+    settings = load_settings()
+    assert (settings.neon_port, settings.neon_sslmode) == (1111, "verify-full")
 
 
 def documented() -> list[str]:

@@ -5,16 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from outreach_assets.steps.extract import (
-    SourceColumnMissingError,
-    SourceTableMissingError,
-    extract_rows,
-)
 from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.source import SourceColumnMissingError, SourceTableMissingError
 from outreach_assets.tables.catalogue import TABLES
 from outreach_core.postgres import Postgres
 from outreach_core.states import ALL_STATES
-from tests.given import a_company, a_duck, a_person, given_rows, given_sql
+from tests.given import a_company, a_duck, a_person, extracted, given_rows, given_sql
 
 ONE_STATE = ("WV",)
 INSTANT = "TIMESTAMP WITH TIME ZONE"
@@ -59,7 +55,7 @@ def test_types_and_odd_values_survive(
             for number, (column, value, _, _) in enumerate(TYPED)
         ),
     )
-    extract_rows(duck, postgres, TABLES, states)
+    extracted(duck, postgres, TABLES, states)
     duck.execute("SET timezone = 'UTC'")
     for number, (column, _, duck_type, text) in enumerate(TYPED):
         found = duck.execute(
@@ -74,7 +70,7 @@ def test_people_keep_their_types_through_the_scan_of_all_states(
 ) -> None:
     given_rows(postgres, [a_company()], [a_person(email_verified=True, skills=["a", None, ""])])
     given_sql(postgres, "UPDATE marketing.people_master SET email_verified_at = 'infinity'")
-    extract_rows(duck, postgres, TABLES, ALL_STATES)
+    extracted(duck, postgres, TABLES, ALL_STATES)
     assert duck.execute(
         "SELECT email_verified, skills, email_verified_at::VARCHAR, typeof(email_verified_at), "
         "typeof(promotion_audit_log_id) FROM people_raw"
@@ -91,8 +87,8 @@ def test_nan_becomes_null_and_is_counted(
         "UPDATE marketing.company_master SET data_quality_score = 'NaN' "
         "WHERE company_unique_id = 'c1'",
     )
-    extracted = extract_rows(duck, postgres, TABLES, states)
-    assert extracted["companies"].not_finite == {"WV": 1}
+    found = extracted(duck, postgres, TABLES, states)
+    assert found["companies"].not_finite == {"WV": 1}
     assert duck.execute(
         "SELECT company_unique_id, data_quality_score::VARCHAR FROM companies_raw ORDER BY 1"
     ).fetchall() == [("c1", None), ("c2", "0.00")]
@@ -145,7 +141,7 @@ def test_columns_that_production_adds_come_along_the_same_on_both_paths(
             for number, (kind, value, _, _) in enumerate(LATER)
         ),
     )
-    extract_rows(duck, postgres, TABLES, states)
+    extracted(duck, postgres, TABLES, states)
     for number, (kind, _, duck_type, text) in enumerate(LATER):
         column = f"later_{number}"
         found = one_value(duck, f"(typeof({column}), {column}::VARCHAR)", "people_raw")
@@ -155,7 +151,7 @@ def test_columns_that_production_adds_come_along_the_same_on_both_paths(
 def test_a_column_may_have_any_name(postgres: Postgres, duck: Duck) -> None:
     given_rows(postgres, [a_company()])
     given_sql(postgres, 'ALTER TABLE marketing.company_master ADD "a; ""b"" Ü\'" text DEFAULT 1')
-    assert extract_rows(duck, postgres, TABLES, ONE_STATE)["companies"].columns[-1].name == (
+    assert extracted(duck, postgres, TABLES, ONE_STATE)["companies"].columns[-1].name == (
         'a; "b" Ü\''
     )
     assert one_value(duck, '"a; ""b"" Ü\'"') == "1"
@@ -172,7 +168,7 @@ def test_nan_in_a_numeric_that_came_to_people_is_counted_too(
         "CREATE DOMAIN score AS numeric(5,2)",
         f"ALTER TABLE marketing.people_master ADD score {kind} DEFAULT 'NaN'",
     )
-    assert extract_rows(duck, postgres, TABLES, states)["people"].not_finite == {"WV": 1}
+    assert extracted(duck, postgres, TABLES, states)["people"].not_finite == {"WV": 1}
     assert one_value(duck, "score", "people_raw") is None
 
 
@@ -182,18 +178,18 @@ def test_a_missing_column_that_a_rule_needs_is_named(postgres: Postgres, duck: D
     with pytest.raises(
         SourceColumnMissingError, match=r"marketing\.people_master has no column title"
     ):
-        extract_rows(duck, postgres, TABLES, ONE_STATE)
+        extracted(duck, postgres, TABLES, ONE_STATE)
 
 
 def test_a_missing_column_that_nothing_needs_is_fine(postgres: Postgres, duck: Duck) -> None:
     given_rows(postgres, [a_company()], [a_person()])
     given_sql(postgres, "ALTER TABLE marketing.people_master DROP bio")
-    extracted = extract_rows(duck, postgres, TABLES, ONE_STATE)
-    assert "bio" not in {column.name for column in extracted["people"].columns}
+    found = extracted(duck, postgres, TABLES, ONE_STATE)
+    assert "bio" not in {column.name for column in found["people"].columns}
 
 
 def test_a_missing_table_is_named(postgres: Postgres, duck: Duck) -> None:
     given_rows(postgres)
     given_sql(postgres, "DROP TABLE marketing.people_master")
     with pytest.raises(SourceTableMissingError, match=r"marketing\.people_master"):
-        extract_rows(duck, postgres, TABLES, ONE_STATE)
+        extracted(duck, postgres, TABLES, ONE_STATE)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from outreach_assets.steps.extract import ExtractError, extract_rows
+from outreach_assets.steps.extract import ExtractError
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tables.catalogue import TABLES
 from outreach_core.errors import OutreachError
 from outreach_core.postgres import DatabaseRefusedError, DatabaseUnreachableError, Postgres
 from outreach_core.states import ALL_STATES
-from tests.given import a_company, a_duck, a_person, given_rows, given_sql, raw_rows
+from tests.given import a_company, a_duck, a_person, extracted, given_rows, given_sql, raw_rows
 from tests.servers.pgbouncer import free_port, pgbouncer
 
 ONE_STATE = ("WV",)
@@ -60,7 +60,7 @@ def test_what_is_committed_while_rows_are_read_is_not_seen(
         "VALUES ('c3', 'WV')",
         "INSERT INTO marketing.people_master (unique_id, company_unique_id) VALUES ('p3', 'c3')",
     )
-    extract_rows(Interrupted(duck, nth, change), postgres, TABLES, states)
+    extracted(Interrupted(duck, nth, change), postgres, TABLES, states)
     keys = [[key for _, key, _ in raw_rows(duck, table)] for table in TABLES]
     assert keys == [["c1", "c2"], ["p1", "p2"]]
     assert duck.execute("SELECT DISTINCT title FROM people_raw").fetchall() == [("CFO",)]
@@ -89,11 +89,11 @@ def test_a_scan_in_several_connections_is_one_snapshot(postgres: Postgres, duck:
     writer = threading.Thread(target=replace_rows)
     writer.start()
     try:
-        extracted = extract_rows(duck, postgres, TABLES, ALL_STATES)
+        found = extracted(duck, postgres, TABLES, ALL_STATES)
     finally:
         stop.set()
         writer.join(timeout=60)
-    assert extracted["people"].rows == {"WV": 40_000}
+    assert found["people"].rows == {"WV": 40_000}
     found = duck.execute("SELECT count(DISTINCT unique_id) FROM people_raw").fetchall()
     assert found == [(40_000,)]
 
@@ -116,20 +116,20 @@ def assert_no_secret(error: pytest.ExceptionInfo[OutreachError], postgres: Postg
 def test_a_wrong_password_is_refused_for_good(postgres: Postgres, duck: Duck) -> None:
     wrong = with_parts(postgres, password="not it'; DROP")
     with pytest.raises(DatabaseRefusedError, match=r"NEON_HOST db\.example") as error:
-        extract_rows(duck, wrong, TABLES, ONE_STATE)
+        extracted(duck, wrong, TABLES, ONE_STATE)
     assert_no_secret(error, wrong)
 
 
 def test_a_database_that_does_not_exist_is_refused_for_good(postgres: Postgres, duck: Duck) -> None:
     with pytest.raises(DatabaseRefusedError, match="no_such_database") as error:
-        extract_rows(duck, postgres.database("no_such_database"), TABLES, ONE_STATE)
+        extracted(duck, postgres.database("no_such_database"), TABLES, ONE_STATE)
     assert_no_secret(error, postgres)
 
 
 def test_nobody_there_may_pass(postgres: Postgres, duck: Duck) -> None:
     gone = with_parts(postgres, port=free_port(), connect_timeout=5)
     with pytest.raises(DatabaseUnreachableError, match=r"NEON_HOST db\.example") as error:
-        extract_rows(duck, gone, TABLES, ONE_STATE)
+        extracted(duck, gone, TABLES, ONE_STATE)
     assert_no_secret(error, postgres)
 
 
@@ -145,7 +145,7 @@ def test_a_backend_that_is_terminated_may_pass(
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
     with pytest.raises(DatabaseUnreachableError) as error:
-        extract_rows(Interrupted(duck, nth, terminate), postgres, TABLES, states)
+        extracted(Interrupted(duck, nth, terminate), postgres, TABLES, states)
     assert_no_secret(error, postgres)
 
 
@@ -160,7 +160,7 @@ def test_a_table_one_may_not_read_is_named(postgres: Postgres, duck: Duck) -> No
     )
     reader = with_parts(postgres, user="reads_nothing", password="secret-word")
     with pytest.raises(ExtractError, match="permission denied for table company_master") as error:
-        extract_rows(duck, reader, TABLES, ONE_STATE)
+        extracted(duck, reader, TABLES, ONE_STATE)
     assert_no_secret(error, reader)
 
 
@@ -179,6 +179,6 @@ def test_a_pooler_in_transaction_mode_makes_no_difference(
     with pgbouncer(postgres, tmp_path) as pooled:
         for interruption, rows in ((change, 20_001), (lambda: None, None)):
             with a_duck(tmp_path) as duck:
-                found = extract_rows(Interrupted(duck, 2, interruption), pooled, TABLES, states)
+                found = extracted(Interrupted(duck, 2, interruption), pooled, TABLES, states)
                 if rows is not None:
                     assert found["people"].rows == {"WV": rows}

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from outreach_assets.steps.extract import extract_rows
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.steps.validate import reasons_to_hold
 from outreach_assets.tables.catalogue import TABLES
@@ -13,7 +12,16 @@ from outreach_assets.tables.people import PEOPLE
 from outreach_assets.tables.table import Table
 from outreach_core.postgres import Postgres
 from outreach_core.states import ALL_STATES, UNASSIGNED
-from tests.given import a_company, a_duck, a_person, given_rows, given_sql, judge, raw_rows
+from tests.given import (
+    a_company,
+    a_duck,
+    a_person,
+    extracted,
+    given_rows,
+    given_sql,
+    judge,
+    raw_rows,
+)
 
 UNKNOWN_STATES = [None, "", "XX", "wv", " WV", "WV ", "West Virginia", "unassigned", "WV\n"]
 NO_COMPANY = [None, "", "no such company", "C1", "c1 "]
@@ -29,7 +37,7 @@ def duck(tmp_path: Path) -> Iterator[Duck]:
 
 def placed(postgres: Postgres, home: Path, table: Table, states: Sequence[str]) -> Placed:
     with a_duck(home) as duck:
-        extract_rows(duck, postgres, TABLES, states)
+        extracted(duck, postgres, TABLES, states)
         return raw_rows(duck, table)
 
 
@@ -85,8 +93,8 @@ def test_all_partitions_together_hold_every_row_once(postgres: Postgres, tmp_pat
 
 def test_a_state_without_rows_is_empty(postgres: Postgres, duck: Duck) -> None:
     given_every_kind_of_row(postgres)
-    extracted = extract_rows(duck, postgres, TABLES, ("OH",))
-    assert [extracted[table.name].rows for table in TABLES] == [{}, {}]
+    found = extracted(duck, postgres, TABLES, ("OH",))
+    assert [found[table.name].rows for table in TABLES] == [{}, {}]
 
 
 def given_repeated_companies(postgres: Postgres, first: str, second: str) -> None:
@@ -105,7 +113,7 @@ def test_a_company_that_is_there_twice_does_not_double_its_people(
     postgres: Postgres, duck: Duck, states: Sequence[str]
 ) -> None:
     given_repeated_companies(postgres, "WV", "WV")
-    assert extract_rows(duck, postgres, TABLES, states)["people"].rows == {"WV": 1}
+    assert extracted(duck, postgres, TABLES, states)["people"].rows == {"WV": 1}
 
 
 @pytest.mark.parametrize("states", [ALL_STATES, ("WV",)], ids=["all", "some"])

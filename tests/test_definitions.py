@@ -1,0 +1,141 @@
+"""The code location as Dagster loads it, with an empty environment: what the graph promises."""
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from outreach_assets.assets.chain import chain, sources
+from outreach_assets.assets.chain_checks import chain_checks
+from outreach_assets.assets.tables import build_tables
+from outreach_assets.definitions import build_defs
+from outreach_core.settings import PROJECT_FOLDER, Settings
+from outreach_core.states import ALL_STATES
+from tests.servers.outreach_dev import clean_environment
+
+GROUPS = {
+    "neon": ["neon/company_master", "neon/people_master"],
+    "extract": ["duckdb/companies_raw", "duckdb/people_raw"],
+    "validate": [f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
+    "export": [f"parquet/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
+    "upload": [
+        *(f"b2/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
+        "b2/manifest",
+    ],
+    "record": ["neon/audit_log"],
+}
+KINDS = {"postgres", "duckdb", "parquet", "s3", "json"}
+WITHOUT_COLUMNS = {"b2/manifest", "neon/audit_log"}
+LOAD = """
+from outreach_assets.assets.tables import build_tables
+from outreach_assets.definitions import defs
+print(*sorted(spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()))
+"""
+ASSETS = [*sources(), *chain()]
+by_key = pytest.mark.parametrize("asset", ASSETS, ids=lambda asset: asset.key.to_user_string())
+
+
+def run(words: list[str], home: Path) -> subprocess.CompletedProcess[str]:
+    """What the words came to, with nothing of ours in the environment but a home."""
+    return subprocess.run(
+        words,
+        env=clean_environment(home),
+        cwd=PROJECT_FOLDER,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("definitions") / "home"
+
+
+@pytest.fixture(scope="module")
+def loaded(home: Path) -> subprocess.CompletedProcess[str]:
+    """The code location, loaded by a process of its own."""
+    return run([sys.executable, "-c", LOAD], home)
+
+
+def test_the_code_location_loads_with_an_empty_environment(
+    loaded: subprocess.CompletedProcess[str],
+) -> None:
+    assert loaded.stdout.split() == sorted(key for keys in GROUPS.values() for key in keys)
+
+
+def test_loading_writes_nothing(loaded: subprocess.CompletedProcess[str], home: Path) -> None:
+    assert loaded.returncode == 0
+    assert not home.exists()
+
+
+@pytest.mark.slow
+def test_dagster_finds_the_workspace_valid(tmp_path: Path) -> None:
+    dagster = str(Path(sysconfig.get_path("scripts")) / "dagster")
+    done = run([dagster, "definitions", "validate", "-w", "workspace.yaml"], tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_asset_is_in_the_group_of_its_verb() -> None:
+    found = {(asset.group_name, asset.key.to_user_string()) for asset in ASSETS}
+    assert found == {(group, key) for group, keys in GROUPS.items() for key in keys}
+
+
+@by_key
+def test_an_asset_says_what_it_is(asset: dg.AssetSpec) -> None:
+    assert asset.description
+    assert asset.description[0].isupper() or asset.description.startswith("`")
+
+
+@by_key
+def test_an_asset_has_an_owner(asset: dg.AssetSpec) -> None:
+    assert list(asset.owners) == ["team:outreach"]
+
+
+@by_key
+def test_an_asset_says_where_it_rests(asset: dg.AssetSpec) -> None:
+    assert asset.kinds & KINDS
+
+
+@by_key
+def test_a_table_gives_every_column_a_type_and_a_meaning(asset: dg.AssetSpec) -> None:
+    if asset.key.to_user_string() in WITHOUT_COLUMNS:
+        pytest.skip("no table of rows")
+    columns = asset.metadata["dagster/column_schema"].columns
+    assert len(columns) >= 29
+    assert [c.name for c in columns if not (c.type and c.description)] == []
+
+
+@pytest.mark.parametrize("verdict", ["duckdb", "parquet", "b2"])
+@pytest.mark.parametrize("table", ["companies", "people"])
+def test_bad_rows_have_their_reasons_beside_the_sources_columns(verdict: str, table: str) -> None:
+    schemas = {a.key.to_user_string(): a.metadata.get("dagster/column_schema") for a in ASSETS}
+    good, bad = schemas[f"{verdict}/{table}_good"], schemas[f"{verdict}/{table}_bad"]
+    assert [c.name for c in bad.columns] == [*(c.name for c in good.columns), "validation_errors"]
+
+
+@pytest.mark.parametrize("asset", chain(), ids=lambda asset: asset.key.to_user_string())
+def test_the_chain_is_partitioned_by_state(asset: dg.AssetSpec) -> None:
+    assert asset.partitions_def is not None
+    assert asset.partitions_def.get_partition_keys() == list(ALL_STATES)
+
+
+@pytest.mark.parametrize("check", chain_checks(), ids=lambda check: check.key.to_user_string())
+def test_a_check_says_what_must_be_true(check: dg.AssetCheckSpec) -> None:
+    assert check.description
+    assert check.description.endswith(".")
+
+
+def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
+    defs = build_defs(Settings())
+    assert {s.name for s in defs.sensors or ()} == {"abandoned_runs_sensor"}
+    assert {s.name for s in defs.schedules or ()} == {"nightly_refresh_schedule"}
+
+
+def test_states_per_run_cuts_a_backfill_into_runs() -> None:
+    assert build_tables(None).backfill_policy == dg.BackfillPolicy.single_run()
+    assert build_tables(5).backfill_policy == dg.BackfillPolicy.multi_run(5)
