@@ -6,13 +6,10 @@ written before the bytes get their name, so a crash in between leaves the old pa
 never a mixture; and a file that somebody changed by hand is seen as such and hashed again.
 """
 
-import errno
 import hashlib
 import json
 import os
-import secrets
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,24 +18,17 @@ from typing import BinaryIO
 
 from b2_resources.files import file_blocks, read_blocks, sha256_of, write_whole
 from b2_resources.keys import PRIVATE_FOLDER, KeyRefusedError, check_key, check_prefix
+from b2_resources.local_files import disk_errors, old_path, part_name, renamed, sweep_parts, written
+from b2_resources.meter import Meter, metered
 from b2_resources.object_store import (
     BLOCK_BYTES,
     ObjectMissingError,
     ObjectStore,
     StoredObject,
-    StoreRefusedError,
-    StoreUnreachableError,
     check_metadata,
     content_type_of,
 )
 from b2_resources.proof import check_said, proven
-
-REFUSALS = {
-    *(errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.ENOSPC, errno.EDQUOT),
-    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
-}
-"""What stays so until somebody changes something; the rest may pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +55,8 @@ class LocalStore(ObjectStore):
     def __init__(self, root: Path) -> None:
         self._root = root.expanduser().resolve()
         self._private = self._root / PRIVATE_FOLDER
+        self._is_swept = False
+        self.meter = Meter()
 
     def put_file(
         self,
@@ -88,15 +80,17 @@ class LocalStore(ObjectStore):
         return self._put(key, [body], _wanted(key, content_type, metadata, None))
 
     def get_file(self, key: str, path: Path) -> StoredObject:
-        with self._opened(key) as file, _errors(key):
+        with self._opened(key) as file, disk_errors(key):
             stored = self._described(key, file)
-            write_whole(path, proven(stored, file.name, file_blocks(file)))
+            blocks = metered(file_blocks(file), self.meter.received)
+            write_whole(path, proven(stored, file.name, blocks))
             return stored
 
     def stream(self, key: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with self._opened(key) as file, _errors(key):
+        with self._opened(key) as file, disk_errors(key):
             if start == 0 and end is None:
-                yield from proven(self._described(key, file), file.name, file_blocks(file))
+                blocks = metered(file_blocks(file), self.meter.received)
+                yield from proven(self._described(key, file), file.name, blocks)
                 return
             file.seek(start)
             left = max(0, os.fstat(file.fileno()).st_size if end is None else end - start)
@@ -105,18 +99,18 @@ class LocalStore(ObjectStore):
                 yield block
 
     def head(self, key: str) -> StoredObject:
-        with self._opened(key) as file, _errors(key):
+        with self._opened(key) as file, disk_errors(key):
             return self._described(key, file)
 
     def list_objects(self, prefix: str = "") -> Iterator[StoredObject]:
         check_prefix(prefix)
         folder = prefix.rpartition("/")[0]
-        with _errors(prefix):
+        with disk_errors(prefix):
             yield from self._below(f"{folder}/" if folder else "", prefix)
 
     def delete(self, key: str) -> None:
         target = self._path(key)
-        with _errors(key):
+        with disk_errors(key):
             try:
                 about = self._about_path(key, target.stat(follow_symlinks=False))
                 target.unlink()
@@ -131,13 +125,19 @@ class LocalStore(ObjectStore):
                     folder.rmdir()
 
     def copy(self, source: str, destination: str) -> None:
-        with self._opened(source) as file, _errors(source):
+        with self._opened(source) as file, disk_errors(source):
             about = self._described(source, file)
             wanted = _wanted(destination, about.content_type, about.metadata, about.sha256)
             self._put(destination, file_blocks(file), wanted)
 
     def place_of(self, key: str) -> str:
         return str(self._path(key))
+
+    def _sweep_once(self) -> None:
+        if not self._is_swept:
+            self._is_swept = True
+            for folder in (self._private, self._private / "about"):
+                sweep_parts(folder)
 
     @property
     def root(self) -> Path:
@@ -151,7 +151,7 @@ class LocalStore(ObjectStore):
     @contextmanager
     def temporary_file(self) -> Iterator[Path]:
         """A path on the store's own disk for whoever needs one, gone afterwards."""
-        path = self._private / f"{secrets.token_hex(8)}.part"
+        path = self._private / part_name()
         try:
             yield path
         finally:
@@ -169,7 +169,7 @@ class LocalStore(ObjectStore):
     @contextmanager
     def _opened(self, key: str) -> Iterator[BinaryIO]:
         path = self._path(key)
-        with _errors(key):
+        with disk_errors(key):
             try:
                 file = path.open("rb")
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -179,11 +179,12 @@ class LocalStore(ObjectStore):
 
     def _put(self, key: str, blocks: Iterable[bytes], wanted: _Wanted) -> StoredObject:
         target = self._path(key)
-        with _errors(key):
+        with disk_errors(key):
             self._private.joinpath("about").mkdir(parents=True, exist_ok=True)
-            part = self._private / f"{secrets.token_hex(8)}.part"
+            self._sweep_once()
+            part = self._private / part_name()
             try:
-                sha256 = _written(part, blocks)
+                sha256 = written(part, metered(blocks, self.meter.sent))
                 check_said(key, wanted.said, sha256)
                 about = About(
                     sha256=sha256, content_type=wanted.content_type, metadata=wanted.metadata
@@ -197,9 +198,9 @@ class LocalStore(ObjectStore):
         found = part.stat()
         beside = self._about_path(key, found)
         self._write_about(beside, about)
-        before = _old_path(target, lambda stat: self._about_path(key, stat))
+        before = old_path(target, lambda stat: self._about_path(key, stat))
         try:
-            _rename(part, target)
+            renamed(part, target)
         except OSError:
             beside.unlink(missing_ok=True)
             raise
@@ -229,7 +230,7 @@ class LocalStore(ObjectStore):
         return self._private / "about" / f"{name}-{found.st_mtime_ns:x}-{found.st_size:x}.json"
 
     def _write_about(self, path: Path, about: About) -> None:
-        part = path.with_name(f"{secrets.token_hex(8)}.part")
+        part = path.with_name(part_name())
         part.write_text(json.dumps(vars(about)))
         part.replace(path)
 
@@ -266,45 +267,6 @@ def _wanted(
     )
 
 
-def _written(part: Path, blocks: Iterable[bytes]) -> str:
-    """Write the blocks, on disk before this returns; their sha256, taken on the way."""
-    digest = hashlib.sha256()
-    with part.open("xb") as file:
-        for block in blocks:
-            digest.update(block)
-            file.write(block)
-        file.flush()
-        # Without this a power cut can leave the new name with none of its bytes.
-        os.fsync(file.fileno())
-    # The kernel's own times move in steps of milliseconds; two puts of one key must differ.
-    now = time.time_ns()
-    os.utime(part, ns=(now, now))
-    return digest.hexdigest()
-
-
-def _rename(part: Path, target: Path) -> None:
-    """Rename into a folder that a delete beside us may just be removing."""
-    for _ in range(100):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(target)
-        except FileNotFoundError:
-            continue
-        except (FileExistsError, NotADirectoryError, IsADirectoryError):
-            raise KeyRefusedError(
-                f"{target}: a folder cannot hold an object `a` beside an object `a/b`"
-            ) from None
-        return
-    raise FileNotFoundError(errno.ENOENT, "its folder keeps disappearing", str(target))
-
-
-def _old_path(target: Path, about_path: Callable[[os.stat_result], Path]) -> Path | None:
-    try:
-        return about_path(target.stat())
-    except OSError:
-        return None
-
-
 def _stored(key: str, found: os.stat_result, about: About | None) -> StoredObject:
     return StoredObject(
         key=key,
@@ -314,17 +276,3 @@ def _stored(key: str, found: os.stat_result, about: About | None) -> StoredObjec
         content_type=about.content_type if about else None,
         metadata=about.metadata if about else {},
     )
-
-
-@contextmanager
-def _errors(key: str) -> Iterator[None]:
-    """The operating system's refusals become ours, with the key and the cause in them."""
-    try:
-        yield
-    except OSError as error:
-        says = f"{key!r} on this disk: {error.strerror}: {error.filename or ''}".rstrip(": ")
-        if error.errno in REFUSALS:
-            raise StoreRefusedError(
-                f"{says}: make room or mend its owner, or choose another OUTREACH_HOME"
-            ) from error
-        raise StoreUnreachableError(says) from error

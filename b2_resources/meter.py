@@ -4,7 +4,7 @@ Prices are in usage.py.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -95,3 +95,16 @@ class Meter:
             watchers = self._watchers
         for watcher in watchers:
             watcher(size_bytes)
+
+
+def metered(blocks: Iterable[bytes], count: Callable[[int], None]) -> Iterator[bytes]:
+    """The blocks again, each counted."""
+    for block in blocks:
+        count(len(block))
+        yield block
+
+
+def traffic_of(store: object) -> Traffic:
+    """What the store has moved so far; nothing for one that does not count."""
+    meter = getattr(store, "meter", None)
+    return meter.read() if isinstance(meter, Meter) else Traffic()

@@ -103,7 +103,7 @@ def test_a_crash_before_the_bytes_have_their_name_leaves_the_old_object(
 ) -> None:
     store.put_bytes("k", b"old", metadata={"a": "1"})
     with monkeypatch.context() as patch:
-        patch.setattr("b2_resources.local_store._rename", _killed)
+        patch.setattr("b2_resources.local_store.renamed", _killed)
         with pytest.raises(KeyboardInterrupt):
             store.put_bytes("k", b"new", metadata={"a": "2"})
     assert (get_bytes(store, "k"), store.head("k").metadata) == (b"old", {"a": "1"})
