@@ -23,6 +23,9 @@ from b2_resources.s3_wire import Ask
 from outreach_core.errors import OutreachError
 
 PART_BYTES = 8 * 1024 * 1024
+COPY_BYTES = 5 * 1024**3
+"""The largest object one COPY request takes."""
+COPY_PART_BYTES = 1024**3
 PARTS_AT_ONCE = 4
 """Of one file."""
 PARTS_IN_MEMORY = 6
@@ -71,17 +74,44 @@ def put_in_parts(
     for left in open_uploads(client, key):
         if left.key == key:
             abort(client, left)
-    upload = Ask(method="POST", key=key, query=[("uploads", "")], headers=headers)
-    begun = client.ask(upload, charge=Charge.FREE)
-    upload_id = _text(ET.fromstring(begun.body), "UploadId")  # noqa: S314 expat refuses bombs
+    upload_id = _begun(client, key, headers)
     try:
         digests = list(_sent(client, key, upload_id, parts, slots))
-        etag = _complete(client, key, upload_id, digests, headers)
+        etag = _complete(client, key, upload_id, [d.hex() for d in digests], headers)
     except BaseException:  # also on Ctrl-C: parts that stay are billed
         with suppress(OutreachError):
             _abort(client, key, upload_id)
         raise
     return etag == multipart_etag(digests)
+
+
+def copy_in_parts(
+    client: S3Client, source: str, key: str, size_bytes: int, headers: Mapping[str, str]
+) -> None:
+    """What one COPY request is too small for. Aborted when it fails."""
+    upload_id = _begun(client, key, headers)
+    try:
+        starts = range(0, size_bytes, COPY_PART_BYTES)
+        etags = []
+        for number, start in enumerate(starts, 1):
+            end = min(start + COPY_PART_BYTES, size_bytes) - 1
+            of = {"x-amz-copy-source": source, "x-amz-copy-source-range": f"bytes={start}-{end}"}
+            query = [("partNumber", str(number)), ("uploadId", upload_id)]
+            request = Ask(method="PUT", key=key, query=query, headers=of)
+            copied = client.ask(request, charge=Charge.LIST)
+            etags.append(_text(ET.fromstring(copied.body), "ETag").strip('"'))  # noqa: S314 expat refuses bombs
+        _complete(client, key, upload_id, etags, headers)
+    except BaseException:
+        with suppress(OutreachError):
+            _abort(client, key, upload_id)
+        raise
+
+
+def _begun(client: S3Client, key: str, headers: Mapping[str, str]) -> str:
+    """The id of a new upload."""
+    request = Ask(method="POST", key=key, query=[("uploads", "")], headers=headers)
+    begun = client.ask(request, charge=Charge.FREE)
+    return _text(ET.fromstring(begun.body), "UploadId")  # noqa: S314 expat refuses bombs
 
 
 def multipart_etag(digests: list[bytes]) -> str:
@@ -186,12 +216,12 @@ def _send_part(client: S3Client, key: str, upload_id: str, number: int, part: by
 
 
 def _complete(
-    client: S3Client, key: str, upload_id: str, digests: list[bytes], headers: Mapping[str, str]
+    client: S3Client, key: str, upload_id: str, etags: list[str], headers: Mapping[str, str]
 ) -> str | None:
     """The ETag of the object that the parts have become."""
     parts = "".join(
-        f"<Part><PartNumber>{number}</PartNumber><ETag>{digest.hex()}</ETag></Part>"
-        for number, digest in enumerate(digests, 1)
+        f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+        for number, etag in enumerate(etags, 1)
     )
     body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
     request = Ask(

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+from b2_resources import s3_multipart
 from b2_resources.files import (
     file_size,
     identity_of,
@@ -38,7 +39,13 @@ from b2_resources.s3_config import S3Config
 from b2_resources.s3_errors import Answer
 from b2_resources.s3_headers import headers_of, stored_object, wanted_object
 from b2_resources.s3_listing import listed_objects
-from b2_resources.s3_multipart import Slots, UploadGoneError, part_bytes_for, put_in_parts
+from b2_resources.s3_multipart import (
+    Slots,
+    UploadGoneError,
+    copy_in_parts,
+    part_bytes_for,
+    put_in_parts,
+)
 from b2_resources.s3_wire import Ask, NoAnswerError, Reply
 
 SINGLE_PUT_BYTES = 8 * 1024 * 1024
@@ -162,6 +169,11 @@ class S3Store(ObjectStore):
             self.client.ask(request, charge=Charge.LIST)
         except ObjectMissingError:
             raise ObjectMissingError(f"there is no object at {self.place_of(source)}") from None
+        except StoreRefusedError:
+            found = self.head(source)
+            if found.size_bytes <= s3_multipart.COPY_BYTES:
+                raise
+            copy_in_parts(self.client, of, destination, found.size_bytes, headers_of(found))
 
     @property
     def place(self) -> str:

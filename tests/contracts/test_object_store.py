@@ -358,19 +358,33 @@ texts = st.text(
 )
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(
-    parts=st.lists(texts.filter(lambda t: t not in (".", "..")), min_size=1, max_size=4),
-    body=st.binary(max_size=50),
-    value=st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
-)
-def test_any_key_comes_back(store: ObjectStore, parts: list[str], body: bytes, value: str) -> None:
+def check_any_key(store: ObjectStore, parts: list[str], body: bytes, value: str) -> None:
     key = "/".join(["any", *parts])
     store.put_bytes(key, body, metadata={"v": value})
     assert (get_bytes(store, key), store.head(key).metadata) == (body, {"v": value})
-    assert keys_of(store) == [key]
+    assert keys_of(store, key) == [key]
     store.delete(key)
+
+
+RELAXED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+ANY = {
+    "parts": st.lists(texts.filter(lambda t: t not in (".", "..")), min_size=1, max_size=4),
+    "body": st.binary(max_size=50),
+    "value": st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
+}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=RELAXED)
+@given(**ANY)
+def test_any_key_comes_back(store: ObjectStore, parts: list[str], body: bytes, value: str) -> None:
+    check_any_key(store, parts, body, value)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@settings(max_examples=10_000, deadline=None, suppress_health_check=RELAXED)
+@given(**ANY)
+def test_ten_thousand_keys_come_back(
+    store: ObjectStore, parts: list[str], body: bytes, value: str
+) -> None:
+    check_any_key(store, parts, body, value)

@@ -53,6 +53,10 @@ class B2Personality:
     denied: set[str] = field(default_factory=set)
     """What the key may not: list, read, write, delete."""
     is_public: bool = False
+    copies_whole: bool = True
+    """False: every object is too large for one COPY request."""
+    listing: bytes | None = None
+    """Instead of what a LIST answers."""
     clock_seconds: float = 0
     """How far the server's clock is ahead."""
     versions: list[Version] = field(default_factory=list)
@@ -88,6 +92,9 @@ class B2Personality:
             )
         if "tagging" in query or ("acl" in query and method == "PUT" and _key(path)):
             return Refusal(status=400, code="InvalidRequest", sentence="Not supported")
+        if "x-amz-copy-source" in headers and not (self.copies_whole or "uploadId" in query):
+            says = "The specified copy source is larger than the maximum allowable size"
+            return Refusal(status=400, code="InvalidRequest", sentence=says)
         if "lifecycle" in query and not self.lifecycle:
             return Refusal(status=501, code="NotImplemented", sentence="no lifecycle rules here")
         return None
@@ -104,6 +111,8 @@ class B2Personality:
         for rule in KEPT_RULES:
             if rule in query:
                 return self._rule(method, bucket, rule, body)
+        if "list-type" in query and self.listing is not None:
+            return 200, self.listing
         if "versions" in query:
             return 200, self._listing(query.get("prefix", [""])[0])
         if method == "DELETE" and "versionId" in query:

@@ -19,7 +19,7 @@ from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from b2_resources.s3_config import S3Config
 from tests.servers.b2_personality import B2Personality, error_body
@@ -214,6 +214,9 @@ class _Passer(BaseHTTPRequestHandler):
             # Before rclone sees it, which does not take a part a second time after this.
             self._answer(400, error_body("BadDigest", "the Content-MD5 is another"))
             return
+        if "x-amz-copy-source-range" in self.headers:
+            self._copy_part()
+            return
         own = proxy.personality.own_answer(self.command, self.path, body)
         status, answer, headers = (own[0], own[1], {}) if own else self._from_behind(body)
         if 200 <= status < 300:
@@ -226,6 +229,14 @@ class _Passer(BaseHTTPRequestHandler):
         if fault is Fault.FLIP_DOWN and answer:
             answer = _flipped(answer)
         self._answer(status, answer, headers, half=fault is Fault.TRUNCATE)
+
+    def _copy_part(self) -> None:
+        """rclone takes this for an empty part: put the bytes as the part instead."""
+        server = self.server.proxy.server
+        source = server.folder / unquote(self.headers["x-amz-copy-source"]).lstrip("/")
+        first, last = self.headers["x-amz-copy-source-range"].removeprefix("bytes=").split("-")
+        status, etag = server.put(self.path, source.read_bytes()[int(first) : int(last) + 1])
+        self._answer(status, f"<CopyPartResult><ETag>{etag}</ETag></CopyPartResult>".encode())
 
     def _from_behind(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         try:

@@ -75,14 +75,19 @@ class RcloneS3:
         if self._process is None:
             self.folder.joinpath(bucket).mkdir(parents=True, exist_ok=True)
             return
-        request = AWSRequest("PUT", f"{self.endpoint}/{bucket}", data=b"")
+        status, _ = self.put(f"/{bucket}", b"")
+        assert status == 200, f"creating the bucket {bucket} was answered {status}"
+
+    def put(self, path: str, body: bytes) -> tuple[int, str]:
+        """A request signed by the server's own key: status and ETag."""
+        request = AWSRequest("PUT", f"{self.endpoint}{path}", data=body)
         credentials = Credentials(self.key_id, self.application_key)
         S3SigV4Auth(credentials, "s3", REGION).add_auth(request)
         connection = HTTPConnection(urlsplit(self.endpoint).netloc, timeout=30)
         with closing(connection):
-            connection.request("PUT", f"/{bucket}", body=b"", headers=dict(request.headers))
-            status = connection.getresponse().status
-        assert status == 200, f"creating the bucket {bucket} was answered {status}"
+            connection.request("PUT", path, body=body, headers=dict(request.headers))
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get("ETag", "")
 
     def config(self, bucket: str = BUCKET) -> S3Config:
         """How our store gets in."""

@@ -291,3 +291,50 @@ def test_2500_keys_are_listed(tmp_path: Path) -> None:
         listed = [o.key for o in store.list_objects("many/")]
     assert listed == [f"many/{n:04}" for n in range(2500)]
     assert store.meter.read().class_c == 3
+
+
+def test_a_copy_too_large_for_one_request_is_made_in_parts(
+    proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of(proxy, answer_seconds=5)
+    monkeypatch.setattr("b2_resources.s3_multipart.COPY_BYTES", 1)
+    monkeypatch.setattr("b2_resources.s3_multipart.COPY_PART_BYTES", 8_000_000)
+    path = a_large_file(tmp_path)
+    put = store.put_file("copied/from", path, metadata={"a": "ü"})
+    proxy.personality.copies_whole = False
+    store.copy("copied/from", "copied/to")
+    store.get_file("copied/to", tmp_path / "out")
+    head = store.head("copied/to")
+    assert (head.sha256, head.metadata) == (put.sha256, {"a": "ü"})
+    assert (tmp_path / "out").read_bytes() == path.read_bytes()
+
+
+def test_keys_that_are_none_of_ours_are_listed(store: S3Store, proxy: FaultProxy) -> None:
+    entries = "".join(
+        f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        "<Size>1</Size></Contents>"
+        for key in ("a%2F%2Fb", "c%2F..%2Fd", "e%0Af", "g+h%2B", "i%2F")
+    )
+    proxy.personality.listing = (
+        "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>"
+        f"{entries}</ListBucketResult>"
+    ).encode()
+    keys = [found.key for found in store.list_objects()]
+    assert keys == ["a//b", "c/../d", "e\nf", "g h+", "i/"]
+
+
+def test_the_environment_of_aws_changes_nothing(
+    proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL_S3": "https://elsewhere.test",
+        "AWS_REGION": "mars-1",
+        "AWS_CHECKSUM_ALGORITHM": "SHA256",
+        "AWS_PROFILE": "nobody",
+        "AWS_ACCESS_KEY_ID": "another",
+        "AWS_SKIP_SIGNATURE": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    store = store_of(proxy)
+    store.put_bytes("environment", BODY)
+    assert get_bytes(store, "environment") == BODY
