@@ -14,7 +14,7 @@ from importlib.resources import files
 import duckdb
 import duckdb_extension_postgres_scanner
 
-from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.private_duckdb import NO_SPACE, Duck
 from outreach_assets.tables.table import OwnState, StateOf, Table, quoted
 from outreach_core.errors import PermanentError
 from outreach_core.postgres import (
@@ -152,7 +152,11 @@ def _attached(duck: Duck, postgres: Postgres) -> Iterator[None]:
             raise
         duck.execute("COMMIT")
         duck.execute("DETACH neon")
+    except duckdb.OutOfMemoryException:
+        raise  # private_duckdb.py says which setting to raise
     except duckdb.Error as error:
+        if NO_SPACE in str(error):
+            raise
         says = postgres.redacted(str(error)).replace(conninfo, "***")
         raise _named(f"{postgres.name}: {says}") from None
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,9 @@ import duckdb
 from outreach_core.errors import PermanentError
 
 Duck = duckdb.DuckDBPyConnection
+
+NO_SPACE = "No space left"
+"""How DuckDB, whose errors carry no number, says ENOSPC."""
 
 
 class DiskFullError(PermanentError):
@@ -33,8 +37,32 @@ class Limits:
 
 
 @contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn a full disk inside the block, DuckDB's or ours, into DiskFullError naming the cure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise
+        raise DiskFullError(
+            f"no room left under {folder}: free some or move OUTREACH_HOME"
+        ) from error
+    except duckdb.OutOfMemoryException as error:
+        raise DiskFullError(
+            "the run needs more than OUTREACH_DUCKDB_MEMORY_MB of memory and "
+            f"OUTREACH_DUCKDB_TEMP_GB of disk: raise one of them ({error})"
+        ) from error
+    except duckdb.IOException as error:
+        if NO_SPACE not in str(error):
+            raise
+        raise DiskFullError(
+            f"no room left under {folder}: free some or move OUTREACH_HOME"
+        ) from error
+
+
+@contextmanager
 def private_duckdb(limits: Limits) -> Iterator[Duck]:
-    """A database of this run's own that spills within its limits.
+    """A database of this run's own that spills within its limits; DiskFullError beyond them.
 
     Extensions are loaded by path only; nothing is installed or found by itself.
     """
@@ -51,5 +79,8 @@ def private_duckdb(limits: Limits) -> Iterator[Duck]:
         }
         if limits.threads is not None:
             config["threads"] = limits.threads
-        with closing(duckdb.connect(":memory:", config=config)) as duck:
+        with (
+            disk_errors(limits.folder),
+            closing(duckdb.connect(":memory:", config=config)) as duck,
+        ):
             yield duck

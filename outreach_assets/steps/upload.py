@@ -99,15 +99,19 @@ def settle_exports(exports: Path, published: Published) -> None:
     for file in manifest.files:
         newest = exports / keys.newest_key(manifest.state, file.table, file.verdict)
         versions = sorted(newest.parent.glob(f"{newest.stem}_*.parquet"))
+        ours = exports / file.key
         if versions:
+            # An unchanged snapshot may have been exported by another machine: the same rows then.
             # A link, not a copy: the version is never rewritten, and readers see all of it or none.
             part = newest.with_name(f".{newest.name}.part")
             part.unlink(missing_ok=True)
-            part.hardlink_to(versions[-1])
+            part.hardlink_to(ours if ours in versions else versions[-1])
             part.replace(newest)
         for version in versions:
-            if version != exports / file.key:
+            if version != ours:
                 version.unlink()
+        for left in newest.parent.glob(".*.part"):  # by a run that was killed
+            left.unlink()
     if published.outcome is Outcome.UNCHANGED:
         for draft in (exports / keys.manifests_prefix(manifest.state)).glob("*.json"):
             if draft.stem > manifest.version:
