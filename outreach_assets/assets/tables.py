@@ -40,10 +40,10 @@ from outreach_assets.assets.chain_checks import (
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
 from outreach_assets.steps.batches import in_batches
-from outreach_assets.steps.export import Export, Judged, disk_errors, write_parquet
+from outreach_assets.steps.export import Export, Judged, write_parquet
 from outreach_assets.steps.extract import ExtractedTable, drop_rows, extract_rows, hold_to_source
 from outreach_assets.steps.manifest import Manifest
-from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.private_duckdb import Duck, disk_errors
 from outreach_assets.steps.progress import Progress
 from outreach_assets.steps.record import Status
 from outreach_assets.steps.source import Snapshot, held_snapshot

@@ -108,7 +108,7 @@ def _run_range(
     from outreach_assets.definitions import build_defs  # noqa: PLC0415 imports Dagster: seconds
     from outreach_assets.jobs import REFRESH_TABLES  # noqa: PLC0415
     from outreach_assets.retries import ONCE_TAG  # noqa: PLC0415
-    from outreach_assets.steps.export import disk_errors  # noqa: PLC0415
+    from outreach_assets.steps.private_duckdb import disk_errors  # noqa: PLC0415
 
     job = build_defs(settings, {"progress": progress}).resolve_job_def(REFRESH_TABLES)
     run_id = str(uuid4())

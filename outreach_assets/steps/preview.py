@@ -20,7 +20,9 @@ def preview_rows(duck: Duck, path: Path, table: Table, verdict: Verdict) -> str:
     personal = {column.name for column in table.columns if column.is_personal}
     cells = ", ".join(_cell(name, is_personal=name in personal) for name in names)
     target = str(path).replace("'", "''")
-    rows = duck.execute(f"SELECT {cells} FROM read_parquet('{target}') LIMIT {ROWS}").fetchall()
+    rows = duck.execute(
+        f"SELECT {cells} FROM read_parquet('{target}', hive_partitioning = false) LIMIT {ROWS}"
+    ).fetchall()
     lines = [names, ["---"] * len(names), *([_plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

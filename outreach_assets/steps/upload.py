@@ -23,13 +23,14 @@ from b2_resources.object_store import (
     Upload,
     put_files,
 )
-from outreach_assets.steps.export import disk_errors, write_whole
+from outreach_assets.steps.export import write_whole
 from outreach_assets.steps.manifest import (
     FileFacts,
     Manifest,
     exported_manifest,
     latest_manifest,
 )
+from outreach_assets.steps.private_duckdb import disk_errors
 from outreach_assets.steps.record import ClaimLostError
 from outreach_core.errors import OutreachError, PermanentError
 
@@ -112,6 +113,8 @@ def settle_exports(exports: Path, published: Published) -> None:
             for version in versions:
                 if version != ours:
                     version.unlink()
+            for left in newest.parent.glob(".*.part"):  # by a run that was killed
+                left.unlink()
         # Receipts behind the published one before this are of exports that were never published.
         before = manifest.previous.version if manifest.previous else ""
         for receipt in (exports / keys.manifests_prefix(manifest.state)).glob("*.json"):
