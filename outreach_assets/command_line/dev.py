@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.instance import prepare_home
 from outreach_core.errors import PermanentError
 from outreach_core.sample_choices import ExistingRows, SampleRefusedError, SampleSize
-from outreach_core.settings import PROJECT_FOLDER, load_settings
 
 STOP_SECONDS = 30
 
@@ -33,6 +33,8 @@ def dev(
 
     Examples: `outreach dev` · `outreach dev --port 3001`
     """
+    from outreach_core.settings import PROJECT_FOLDER  # noqa: PLC0415 see environment.py
+
     settings = load_settings()
     prepare_home(settings)
     if settings.uses_embedded_postgres:
