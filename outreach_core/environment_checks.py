@@ -18,13 +18,12 @@ from urllib.request import getproxies
 
 from outreach_core.errors import SettingsError
 from outreach_core.findings import Finding, Result
+from outreach_core.setting_problems import SettingProblem, WrongSettingsError
 from outreach_core.setting_values import is_pooler
 from outreach_core.settings import (
     PREFIXES,
     PROJECT_FOLDER,
-    SettingProblem,
     Settings,
-    WrongSettingsError,
     load_settings,
     unknown_variables,
     variable_names,

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
 
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.instance import (
     open_instance,
     prepare_home,
@@ -20,8 +21,10 @@ from outreach_assets.command_line.instance import (
 from outreach_assets.command_line.show import RunProgress, print_json, print_table
 from outreach_core.errors import PermanentError, SettingsError
 from outreach_core.life_marks import marked_alive, sweep_dead
-from outreach_core.settings import Settings, load_settings
 from outreach_core.states import ALL_STATES, checked_states, contiguous_ranges
+
+if TYPE_CHECKING:
+    from outreach_core.settings import Settings
 
 FAILED, PARTLY = 1, 3
 GONE_WELL = {"published", "unchanged"}
@@ -82,7 +85,7 @@ def run(
     raise typer.Exit(outcome.exit_code)
 
 
-def refresh_states(settings: Settings, states: Sequence[str]) -> RunOutcome:
+def refresh_states(settings: "Settings", states: Sequence[str]) -> RunOutcome:
     """Run the chain over the states with a progress display; returns how each state ended."""
     prepare_home(settings)
     if settings.uses_embedded_postgres:
@@ -101,7 +104,7 @@ def refresh_states(settings: Settings, states: Sequence[str]) -> RunOutcome:
 
 
 def _run_range(
-    settings: Settings, states: Sequence[str], progress: RunProgress
+    settings: "Settings", states: Sequence[str], progress: RunProgress
 ) -> tuple[str, str | None]:
     """One Dagster run over neighbouring states: its id, and the error it ended with."""
     from outreach_assets.assets.at_work import report_dead  # noqa: PLC0415
@@ -159,7 +162,7 @@ def _interrupts() -> Iterator[None]:
 
 
 def _endings(
-    settings: Settings, run_ids: Sequence[str], states: Sequence[str], errors: Sequence[str]
+    settings: "Settings", run_ids: Sequence[str], states: Sequence[str], errors: Sequence[str]
 ) -> dict[str, Mapping[str, Any]]:
     """How each state ended: what its audit row says, or that the run never came to it."""
     from outreach_core.audit import events_of_run  # noqa: PLC0415 imports psycopg

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
-from outreach_core.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="What lies in the object store.")
 
