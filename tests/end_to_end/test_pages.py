@@ -29,7 +29,7 @@ FLAGS = """
     --disable-component-update --disable-sync
 """.split()
 PATIENCE_MS = 60_000
-GRAPH: FloatRect = {"x": 560, "y": 130, "width": 1730, "height": 600}
+GRAPH: FloatRect = {"x": 560, "y": 130, "width": 1685, "height": 600}
 
 
 @pytest.fixture
