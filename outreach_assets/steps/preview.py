@@ -36,7 +36,8 @@ def _cell(name: str, *, is_personal: bool) -> str:
     column = quoted(name)
     if not is_personal:
         return f"left({column}::VARCHAR, {CELL_CHARACTERS})"
-    masked = rf"regexp_replace({column}::VARCHAR, '^(.)[^@]*', '\1•••', 's')"
+    # A domain only where there is one address: a cell may hold two, and then its rest is a name.
+    masked = rf"regexp_replace({column}::VARCHAR, '^(.)[^@]*(@[^@\s,;]*$)?.*$', '\1•••\2', 's')"
     return f"left({masked}, {CELL_CHARACTERS})"
 
 
