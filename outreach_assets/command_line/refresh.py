@@ -3,10 +3,9 @@
 The run is recorded in the same Dagster instance that the UI shows.
 """
 
-import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
@@ -19,7 +18,7 @@ from outreach_assets.command_line.instance import (
     start_database_meanwhile,
 )
 from outreach_assets.command_line.show import RunProgress, print_json, print_table
-from outreach_core.errors import PermanentError, SettingsError
+from outreach_core.errors import OutreachError, PermanentError, SettingsError
 from outreach_core.life_marks import marked_alive, sweep_dead
 from outreach_core.settings import Settings, load_settings
 from outreach_core.states import ALL_STATES, checked_states, contiguous_ranges
@@ -118,7 +117,7 @@ def _run_range(
     with open_instance() as instance, disk_errors(settings.home), marked_alive(marks, run_id):
         for dead in sweep_dead(marks):
             report_dead(instance, dead, still_alive=None)
-        with _interrupts(instance, run_id):
+        with _interrupts(settings, instance, run_id):
             result = job.execute_in_process(
                 run_id=run_id,
                 instance=instance,
@@ -152,9 +151,12 @@ def _error_of(result: "dg.ExecuteInProcessResult") -> str | None:
 
 
 @contextmanager
-def _interrupts(instance: "dg.DagsterInstance", run_id: str) -> Iterator[None]:
+def _interrupts(settings: Settings, instance: "dg.DagsterInstance", run_id: str) -> Iterator[None]:
     """Ctrl-C as Python knows it, also when it reaches us as Dagster's; the run is told of it."""
     import dagster as dg  # noqa: PLC0415 seconds
+
+    from outreach_assets.steps.record import close_cancelled  # noqa: PLC0415
+    from outreach_core.neon import open_neon  # noqa: PLC0415
 
     try:
         yield
@@ -162,9 +164,9 @@ def _interrupts(instance: "dg.DagsterInstance", run_id: str) -> Iterator[None]:
         pass
     else:
         return
-    # Out here nothing holds the op any more. Ctrl-C may have come while it was waiting for Dagster:
-    # only now does it hear that it is over, and writes its audit rows.
-    gc.collect()
+    # Ctrl-C may have come while the op was waiting for Dagster: then it does not hear of it.
+    with suppress(OutreachError):  # without a database the run's next one writes them
+        close_cancelled(open_neon(settings), run_id)
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
         instance.report_run_canceled(run, "somebody cancelled the run")
