@@ -38,8 +38,9 @@ def _cell(name: str, *, is_personal: bool) -> str:
     column = quoted(name)
     if not is_personal:
         return f"left({column}::VARCHAR, {CELL_CHARACTERS})"
-    # From the first character to the last @: a wrong email may have several, and names between.
-    masked = rf"regexp_replace({column}::VARCHAR, '^(.).*?(@[^@\s]*)?$', '\1•••\2', 's')"
+    # From the first character to the last @; a domain only where nothing follows it: a wrong email
+    # may have several, and names between or behind.
+    masked = rf"regexp_replace({column}::VARCHAR, '^(.).*?(@[^@\s,;]*)?$', '\1•••\2', 's')"
     return f"left({masked}, {CELL_CHARACTERS})"
 
 

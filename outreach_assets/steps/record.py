@@ -154,6 +154,14 @@ def sweep_abandoned(postgres: Postgres, abandoned: Callable[[OpenRun], None]) ->
         return _sweep(postgres, free, abandoned, run_id=None)
 
 
+def close_cancelled(postgres: Postgres, run_id: str) -> None:
+    """Write the audit rows of a run that somebody cancelled, where it could not do so itself."""
+    found = [run for run in _open_runs(postgres, ALL_STATES) if run.run_id == run_id]
+    with postgres.connect() as connection:
+        for run in found:
+            _close(connection, run, CANCELLED_BY_SOMEBODY)
+
+
 def _sweep(
     postgres: Postgres,
     states: Sequence[str],
