@@ -24,7 +24,7 @@ with a_duck(spill) as duck:
     duck.execute(
         "INSERT INTO companies_raw BY NAME SELECT 'c' || n AS company_unique_id, 'x' AS "
         "company_name, 'a.b' AS website_url, 'WV' AS outreach_state, "
-        "sha256(n::VARCHAR) AS description FROM range(50000) AS t(n)")
+        "sha256(n::VARCHAR) AS description FROM range(150000) AS t(n)")
     for view in ("companies_good", "companies_bad", "people_good", "people_bad"):
         duck.execute(f"DROP VIEW {view}")
     from outreach_assets.steps.validate import split_rows
