@@ -155,7 +155,9 @@ def _error_of(result: "dg.ExecuteInProcessResult") -> str | None:
 
 
 @contextmanager
-def _interrupts(settings: "Settings", instance: "dg.DagsterInstance", run_id: str) -> Iterator[None]:
+def _interrupts(
+    settings: "Settings", instance: "dg.DagsterInstance", run_id: str
+) -> Iterator[None]:
     """Ctrl-C as Python knows it, also when it reaches us as Dagster's; the run is told of it."""
     import dagster as dg  # noqa: PLC0415 seconds
 

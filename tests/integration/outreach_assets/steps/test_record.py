@@ -217,7 +217,7 @@ def test_a_claim_whose_connection_was_lost_says_so_before_publishing(postgres: P
     migrate(postgres)
     with a_claim(postgres, "WV") as claim:
         given_sql(postgres, BACKENDS)
-        with pytest.raises(ClaimLostError, match="holding the states"):
+        with pytest.raises(ClaimLostError, match="held the states"):
             claim.hold()
 
 
