@@ -13,7 +13,7 @@ from outreach_core.settings import Settings, StorageMode
 HYBRID_PATIENCE_SECONDS = 20
 API_URL = "http://127.0.0.1:8000"
 """Where `outreach dev` serves our API."""
-SIGNING_SECRET = "secrets/signed-urls"  # noqa: S105 the file's name
+SIGNING_FILE = "secrets/signed-urls"
 STORE_FOLDER = "store"
 """Below OUTREACH_HOME: the root of the local store."""
 
@@ -38,7 +38,7 @@ def build_store(settings: Settings, mode: StorageMode | None = None) -> ObjectSt
 def build_signing(settings: Settings, *, api_url: str = API_URL) -> SigningStore:
     """Who signs URLs for that store: the bucket's provider, or our API at that address."""
     if settings.store_mode is StorageMode.LOCAL:
-        secret = signing_secret(settings.home / SIGNING_SECRET)
+        secret = signing_secret(settings.home / SIGNING_FILE)
         return LocalSigning(secret=secret, api_url=api_url)
     # Here and not above: boto3 takes a second to import.
     from b2_resources.s3_signing import S3Signing  # noqa: PLC0415

@@ -3,6 +3,7 @@
 Trying again is in s3_client.py; what to ask for is in s3_store.py and beside it.
 """
 
+import hashlib
 import io
 import select
 import ssl
@@ -28,6 +29,7 @@ CONNECT_SECONDS = 10
 IDLE_SECONDS = 45
 """A connection idle for longer is not used again: middle boxes forget those without a word."""
 IDLE_CONNECTIONS = 64
+NO_BYTES = hashlib.sha256(b"").hexdigest()
 FAULTS = (OSError, HTTPException, ssl.SSLError)
 
 
@@ -48,8 +50,8 @@ class Ask:
     query: Query = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
-    sha256: str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    """Of the body; as it stands the one of no bytes."""
+    sha256: str = NO_BYTES
+    """Of the body."""
 
 
 class Reply:

@@ -18,13 +18,12 @@ from urllib.request import getproxies
 
 from outreach_core.errors import SettingsError
 from outreach_core.findings import Finding, Result
+from outreach_core.setting_problems import SettingProblem, WrongSettingsError
 from outreach_core.setting_values import is_pooler
 from outreach_core.settings import (
     PREFIXES,
     PROJECT_FOLDER,
-    SettingProblem,
     Settings,
-    WrongSettingsError,
     load_settings,
     unknown_variables,
     variable_names,
@@ -32,7 +31,7 @@ from outreach_core.settings import (
 
 GIGABYTE = 2**30
 LITTLE_ROOM_GB, NO_ROOM_GB = 5, 1
-PACKAGES = ("dagster", "duckdb", "duckdb-extension-postgres-scanner", "psycopg", "obstore", "boto3")
+PACKAGES = ("dagster", "duckdb", "duckdb-extension-postgres-scanner", "psycopg", "boto3")
 SCANNER = ("duckdb", "duckdb-extension-postgres-scanner")
 RCLONE_SECONDS = 20
 CONNECT_SECONDS = 10

@@ -8,7 +8,6 @@ What one value must look like is in setting_values.py; what a setting opens is o
 import difflib
 import os
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +29,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from outreach_core import setting_values
 from outreach_core.connection_string import parts_of
 from outreach_core.errors import SettingsError
+from outreach_core.setting_problems import (
+    DisagreementError,
+    SettingProblem,
+    WrongSettingsError,
+)
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 """Where workspace.yaml and dagster.yaml lie."""
@@ -60,39 +64,6 @@ class StorageMode(StrEnum):
     LOCAL = "local"
     S3 = "s3"
     HYBRID = "hybrid"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SettingProblem:
-    """One thing wrong with the environment."""
-
-    variables: tuple[str, ...]
-    found: str
-    """Names the variables, and the value unless it is secret."""
-
-    cure: str
-    """What was expected instead."""
-
-    @property
-    def says(self) -> str:
-        """The whole as one sentence."""
-        return f"{self.found}: {self.cure}"
-
-
-class WrongSettingsError(SettingsError):
-    """All that is wrong, a line each."""
-
-    def __init__(self, problems: Iterable[SettingProblem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(p.says for p in self.problems))
-
-
-class _DisagreementError(ValueError):
-    """Settings that are fine alone and wrong together."""
-
-    def __init__(self, problems: list[SettingProblem]) -> None:
-        self.problems = problems
-        super().__init__("; ".join(p.says for p in problems))
 
 
 def _secret(value: SecretStr, check: str) -> SecretStr:
@@ -160,7 +131,7 @@ class Settings(BaseSettings):
     def _agree(self) -> Self:
         found = [*self._neon_problems(), *self._b2_problems()]
         if found:
-            raise _DisagreementError(found)
+            raise DisagreementError(found)
         return self
 
     def _neon_problems(self) -> Iterator[SettingProblem]:
@@ -282,7 +253,7 @@ def unknown_variables() -> dict[str, str | None]:
 
 def _problems(error: ErrorDetails) -> list[SettingProblem]:
     raised = error.get("ctx", {}).get("error")
-    if isinstance(raised, _DisagreementError):
+    if isinstance(raised, DisagreementError):
         return raised.problems
     name = str(error["loc"][0])
     value = error["input"]

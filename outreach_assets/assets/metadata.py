@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from b2_resources import keys
+from b2_resources.meter import traffic_of
 from b2_resources.object_store import ObjectStore
 from outreach_assets.steps.extract import ExtractedTable
 from outreach_assets.steps.manifest import Manifest
@@ -95,6 +96,7 @@ def published_manifest(
         "rules": manifest.rules,
         "duckdb": manifest.duckdb,
         "manifest": dg.MetadataValue.path(store.place_of(manifest.key)),
+        **_traffic(store),
         "previous_version": manifest.previous.version if manifest.previous else "none",
         "files": dg.MetadataValue.table(
             [
@@ -105,6 +107,11 @@ def published_manifest(
             ]
         ),
     }
+
+
+def _traffic(store: ObjectStore) -> Metadata:
+    """What the whole run has asked of the store and moved so far; B2 charges by these classes."""
+    return {f"run_{name}": count for name, count in vars(traffic_of(store)).items()}
 
 
 def recorded(run_id: str, endings: Mapping[str, Ending], state: str) -> Metadata:

@@ -1,13 +1,16 @@
 """`outreach db`: the tables in Postgres, and made-up rows for them."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress
 
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.sample_choices import ExistingRows, SampleFacts, SampleSize, SampleTarget
-from outreach_core.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from outreach_core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The tables in Postgres, and sample rows.")
 
@@ -78,7 +81,7 @@ def sample(
 
 
 def fill(
-    settings: Settings,
+    settings: "Settings",
     *,
     size: SampleSize,
     seed: int,

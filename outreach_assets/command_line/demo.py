@@ -3,9 +3,9 @@
 import typer
 
 from outreach_assets.command_line.database import fill
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.refresh import print_outcome, refresh_states
 from outreach_core.sample_choices import ExistingRows, SampleRefusedError, SampleSize
-from outreach_core.settings import load_settings
 
 STATE = "WV"
 

@@ -16,10 +16,10 @@ from typing import Annotated
 import typer
 
 from outreach_assets.command_line import leash
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.instance import prepare_home
 from outreach_core.errors import PermanentError, SettingsError
 from outreach_core.sample_choices import ExistingRows, SampleRefusedError, SampleSize
-from outreach_core.settings import PROJECT_FOLDER, load_settings
 
 LOOK_EVERY_SECONDS = 0.3
 
@@ -66,6 +66,8 @@ def _sample_when_empty() -> None:
 @contextmanager
 def _dagster(home: Path, host: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     """`dagster dev`, on a leash that this process holds, and nothing left of it afterwards."""
+    from outreach_core.settings import PROJECT_FOLDER  # noqa: PLC0415 see environment.py
+
     dagster = subprocess.Popen(
         [
             *(sys.executable, "-ES", leash.__file__),

@@ -8,20 +8,23 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from outreach_core.errors import OutreachError, SettingsError
-from outreach_core.settings import PROJECT_FOLDER, Settings
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from outreach_core.settings import Settings
 
 DAGSTER_FOLDER = "dagster"
 """Below OUTREACH_HOME: DAGSTER_HOME."""
 
 
-def prepare_home(settings: Settings) -> Path:
+def prepare_home(settings: "Settings") -> Path:
     """OUTREACH_HOME with DAGSTER_HOME in it, for this process and those it starts.
 
     Raises SettingsError when it cannot be written to.
     """
+    from outreach_core.settings import PROJECT_FOLDER  # noqa: PLC0415 see environment.py
+
     folder = settings.home / DAGSTER_FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +46,7 @@ def open_instance() -> "dg.DagsterInstance":
     return dg.DagsterInstance.get()
 
 
-def start_database_meanwhile(settings: Settings) -> Thread:
+def start_database_meanwhile(settings: "Settings") -> Thread:
     """Start the embedded server in the background, while this process imports Dagster."""
     from outreach_core.neon import embedded_server  # noqa: PLC0415
 

@@ -5,23 +5,28 @@ The run is recorded in the same Dagster instance that the UI shows.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
 
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.instance import (
     open_instance,
     prepare_home,
     start_database_meanwhile,
 )
 from outreach_assets.command_line.show import RunProgress, print_json, print_table
-from outreach_core.errors import PermanentError, SettingsError
+from outreach_core.errors import OutreachError, PermanentError, SettingsError
 from outreach_core.life_marks import marked_alive, sweep_dead
-from outreach_core.settings import Settings, load_settings
 from outreach_core.states import ALL_STATES, checked_states, contiguous_ranges
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from outreach_core.settings import Settings
 
 FAILED, PARTLY = 1, 3
 GONE_WELL = {"published", "unchanged"}
@@ -82,7 +87,7 @@ def run(
     raise typer.Exit(outcome.exit_code)
 
 
-def refresh_states(settings: Settings, states: Sequence[str]) -> RunOutcome:
+def refresh_states(settings: "Settings", states: Sequence[str]) -> RunOutcome:
     """Run the chain over the states with a progress display; returns how each state ended."""
     prepare_home(settings)
     if settings.uses_embedded_postgres:
@@ -101,70 +106,91 @@ def refresh_states(settings: Settings, states: Sequence[str]) -> RunOutcome:
 
 
 def _run_range(
-    settings: Settings, states: Sequence[str], progress: RunProgress
+    settings: "Settings", states: Sequence[str], progress: RunProgress
 ) -> tuple[str, str | None]:
     """One Dagster run over neighbouring states: its id, and the error it ended with."""
     from outreach_assets.assets.at_work import report_dead  # noqa: PLC0415
     from outreach_assets.definitions import build_defs  # noqa: PLC0415 imports Dagster: seconds
     from outreach_assets.jobs import REFRESH_TABLES  # noqa: PLC0415
     from outreach_assets.retries import ONCE_TAG  # noqa: PLC0415
-    from outreach_assets.steps.export import disk_errors  # noqa: PLC0415
+    from outreach_assets.steps.private_duckdb import disk_errors  # noqa: PLC0415
 
     job = build_defs(settings, {"progress": progress}).resolve_job_def(REFRESH_TABLES)
     run_id = str(uuid4())
     marks = settings.home / RUNS_FOLDER
-    with (
-        open_instance() as instance,
-        disk_errors(settings.home),
-        marked_alive(marks, run_id),
-        _interrupts(),
-    ):
+    with open_instance() as instance, disk_errors(settings.home), marked_alive(marks, run_id):
         for dead in sweep_dead(marks):
             report_dead(instance, dead, still_alive=None)
-        result = job.execute_in_process(
-            run_id=run_id,
-            instance=instance,
-            raise_on_error=False,
-            tags={
-                "dagster/asset_partition_range_start": states[0],
-                "dagster/asset_partition_range_end": states[-1],
-                "outreach/started_by": "outreach run",
-                ONCE_TAG: "true",
-            },
-            # What the run logs is in the UI; here the progress display speaks.
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
+        with _interrupts(settings, instance, run_id):
+            result = job.execute_in_process(
+                run_id=run_id,
+                instance=instance,
+                raise_on_error=False,
+                tags={
+                    "dagster/asset_partition_range_start": states[0],
+                    "dagster/asset_partition_range_end": states[-1],
+                    "outreach/started_by": "outreach run",
+                    ONCE_TAG: "true",
+                },
+                # What the run logs is in the UI; here the progress display speaks.
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+            error = _error_of(result)
+    return run_id, error
+
+
+def _error_of(result: "dg.ExecuteInProcessResult") -> str | None:
+    """Why the run failed, for a person. Raises KeyboardInterrupt when somebody ended it."""
     if result.success:
-        return result.run_id, None
+        return None
     failed = [e for e in result.all_events if e.is_step_failure]
     data = failed[0].step_failure_data if failed else None
     if data is not None and data.user_failure_data is not None:
-        return result.run_id, data.user_failure_data.description
+        return data.user_failure_data.description
     if data is not None and data.error is not None:
         if data.error.cls_name in INTERRUPTS:
             raise KeyboardInterrupt
-        return result.run_id, (data.error.cause or data.error).message.strip()
-    return result.run_id, "the run failed before its first step; its log in the UI says why"
+        return (data.error.cause or data.error).message.strip()
+    return "the run failed before its first step; its log in the UI says why"
 
 
 @contextmanager
-def _interrupts() -> Iterator[None]:
-    """Ctrl-C as Python knows it, when it reaches us as Dagster's."""
+def _interrupts(
+    settings: "Settings", instance: "dg.DagsterInstance", run_id: str
+) -> Iterator[None]:
+    """Ctrl-C as Python knows it, also when it reaches us as Dagster's; the run is told of it."""
     import dagster as dg  # noqa: PLC0415 seconds
+
+    from outreach_assets.steps.record import close_cancelled  # noqa: PLC0415
+    from outreach_core.neon import open_neon  # noqa: PLC0415
 
     try:
         yield
-    except dg.DagsterExecutionInterruptedError:
-        raise KeyboardInterrupt from None
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        pass
+    else:
+        return
+    # Ctrl-C may have come while the op was waiting for Dagster: then it does not hear of it.
+    with suppress(OutreachError):  # without a database the run's next one writes them
+        close_cancelled(open_neon(settings), run_id)
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.report_run_canceled(run, "somebody cancelled the run")
+    raise KeyboardInterrupt
 
 
 def _endings(
-    settings: Settings, run_ids: Sequence[str], states: Sequence[str], errors: Sequence[str]
+    settings: "Settings", run_ids: Sequence[str], states: Sequence[str], errors: Sequence[str]
 ) -> dict[str, Mapping[str, Any]]:
     """How each state ended: what its audit row says, or that the run never came to it."""
     from outreach_core.audit import events_of_run  # noqa: PLC0415 imports psycopg
     from outreach_core.neon import open_neon  # noqa: PLC0415
-    from outreach_core.postgres import DatabaseRefusedError, DatabaseUnreachableError  # noqa: PLC0415
+    from outreach_core.postgres import (  # noqa: PLC0415
+        DatabaseRefusedError,
+        DatabaseUnreachableError,
+        UndefinedSchema,
+        UndefinedTable,
+    )
 
     endings: dict[str, Mapping[str, Any]] = {
         state: {"status": "failed", "error": "; ".join(errors)} for state in states
@@ -174,7 +200,7 @@ def _endings(
             for run_id in run_ids:
                 for details in events_of_run(connection, run_id):
                     endings[str(details["state"])] = details
-    except (DatabaseRefusedError, DatabaseUnreachableError):
+    except (DatabaseRefusedError, DatabaseUnreachableError, UndefinedSchema, UndefinedTable):
         if not errors:
             raise  # otherwise the run's own error says what is wrong
     return endings

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
-from outreach_core.settings import load_settings
 from outreach_core.states import ALL_STATES, checked_states
 
 if TYPE_CHECKING:

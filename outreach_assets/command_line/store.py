@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line import store_care
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
-from outreach_core.settings import load_settings
 
 if TYPE_CHECKING:
     from b2_resources.object_store import ObjectStore, StoredObject

@@ -4,24 +4,36 @@ Exit codes beside 0: 1 failed, 2 wrong settings, 3 done but for some objects.
 """
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.errors import SettingsError
 from outreach_core.findings import Finding
-from outreach_core.settings import Settings, StorageMode, load_settings
 
 if TYPE_CHECKING:
     from b2_resources.object_store import ObjectStore
     from b2_resources.s3_store import S3Store
     from b2_resources.verify import Expected
+    from outreach_core.settings import Settings
 
 PARTLY = 3
+
+
+class Mode(StrEnum):
+    """StorageMode again, without the settings, which take long to import."""
+
+    LOCAL = "local"
+    S3 = "s3"
+    HYBRID = "hybrid"
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
-From = Annotated[StorageMode, typer.Option("--from", help="The store to read.")]
-To = Annotated[StorageMode, typer.Option("--to", help="The store to compare with or fill.")]
+From = Annotated[Mode, typer.Option("--from", help="The store to read.")]
+To = Annotated[Mode, typer.Option("--to", help="The store to compare with or fill.")]
 Prefix = Annotated[str, typer.Option(help="Only keys that begin with this.")]
 
 
@@ -67,10 +79,8 @@ def migrate(*, source: From, to: To, prefix: Prefix = "", as_json: AsJson = Fals
 
 def verify(
     *,
-    source: Annotated[
-        StorageMode | None, typer.Option("--from", help="Compare this store …")
-    ] = None,
-    to: Annotated[StorageMode | None, typer.Option("--to", help="… with this one.")] = None,
+    source: Annotated[Mode | None, typer.Option("--from", help="Compare this store …")] = None,
+    to: Annotated[Mode | None, typer.Option("--to", help="… with this one.")] = None,
     how: Annotated[
         str, typer.Option(help="listing (sizes), hash (sha256 kept) or bytes (all are read).")
     ] = "hash",
@@ -162,7 +172,7 @@ def usage(*, prefix: Prefix = "", as_json: AsJson = False) -> None:
     from b2_resources.build_store import build_store  # noqa: PLC0415
 
     settings = load_settings()
-    if settings.store_mode is StorageMode.LOCAL:
+    if settings.store_mode.value == Mode.LOCAL.value:
         sizes = [found.size_bytes for found in build_store(settings).list_objects(prefix)]
         found, dollars = Usage(objects=len(sizes), size_bytes=sum(sizes)), 0.0
     else:
@@ -171,7 +181,7 @@ def usage(*, prefix: Prefix = "", as_json: AsJson = False) -> None:
     _report("usage", {**vars(found), "month_dollars": round(dollars, 4)}, as_json=as_json)
 
 
-def _findings(settings: Settings) -> Iterator[Finding]:
+def _findings(settings: "Settings") -> Iterator[Finding]:
     from b2_resources.build_store import build_store, s3_config_of  # noqa: PLC0415
     from b2_resources.probe import probe_store  # noqa: PLC0415
     from b2_resources.settings_doctor import B2Settings, check_settings  # noqa: PLC0415
@@ -197,15 +207,15 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield from check_bucket(s3_config_of(settings))
 
 
-def _two_stores(source: StorageMode, to: StorageMode) -> "tuple[ObjectStore, ObjectStore]":
-    from b2_resources.build_store import build_store, s3_config_of  # noqa: PLC0415
+def _two_stores(source: Mode, to: Mode) -> "tuple[ObjectStore, ObjectStore]":
+    from b2_resources.build_store import build_store, parse_mode, s3_config_of  # noqa: PLC0415
 
     if source is to:
         raise typer.BadParameter("--from and --to name the same store")
     settings = load_settings()
-    if {source, to} != {StorageMode.LOCAL}:
+    if {source, to} != {Mode.LOCAL}:
         s3_config_of(settings)  # says which variables are missing
-    return build_store(settings, source), build_store(settings, to)
+    return build_store(settings, parse_mode(source)), build_store(settings, parse_mode(to))
 
 
 def _bucket() -> "S3Store":

@@ -6,11 +6,9 @@ upload.py's. Files are whole or absent: written beside their place and renamed.
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 import duckdb
@@ -18,7 +16,7 @@ import duckdb
 from b2_resources import keys
 from outreach_assets.steps.extract import STATE, ExtractedTable
 from outreach_assets.steps.manifest import FileFacts, Manifest, SourceFacts
-from outreach_assets.steps.private_duckdb import DiskFullError, DiskRefusedError, Duck
+from outreach_assets.steps.private_duckdb import Duck, disk_errors
 from outreach_assets.steps.validate import REASONS, StateVerdict, Tally, Verdicts, key_tally, tally
 from outreach_assets.tables.table import Table, Verdict, fingerprint
 from outreach_core.errors import PermanentError
@@ -32,6 +30,9 @@ COMPRESSION = (
     "COMPRESSION zstd, COMPRESSION_LEVEL 1, WRITE_BLOOM_FILTER false, "
     "STRING_DICTIONARY_PAGE_SIZE_LIMIT 65536"
 )
+
+FILE = "outreach_file"
+"""The column that names a row's file when several are read; no source has one of that name."""
 
 
 class ExportDiffersError(PermanentError):
@@ -110,36 +111,6 @@ def write_whole(path: Path, body: bytes) -> None:
     part.replace(path)
 
 
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn what the disk refuses inside the block, DuckDB or us, into an error naming the cure.
-
-    Raises DiskFullError or DiskRefusedError.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (ENOSPC, EDQUOT):
-            raise DiskRefusedError(
-                f"OUTREACH_HOME: cannot use {error.filename or folder}: {error.strerror}. "
-                "Mend its owner or kind, or choose another OUTREACH_HOME"
-            ) from error
-        raise DiskFullError(
-            f"no room left under {folder}: free some or choose another OUTREACH_HOME"
-        ) from error
-    except duckdb.OutOfMemoryException as error:
-        raise DiskFullError(
-            "the run needs more than OUTREACH_DUCKDB_MEMORY_MB of memory and "
-            f"OUTREACH_DUCKDB_TEMP_GB of disk: raise one of them ({error})"
-        ) from error
-    except duckdb.IOException as error:
-        if "No space left" not in str(error):
-            raise
-        raise DiskFullError(
-            f"no room left under {folder}: free some or choose another OUTREACH_HOME"
-        ) from error
-
-
 def _write(
     duck: Duck,
     export: Export,
@@ -153,13 +124,17 @@ def _write(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     target = str(part).replace("'", "''")
-    rows = duck.execute(
-        f"COPY (SELECT * EXCLUDE ({STATE}) FROM {table.judged(verdict)} WHERE {STATE} = '{state}') "
-        f"TO '{target}' (FORMAT parquet, {COMPRESSION})"
-    ).fetchall()[0][0]
-    with part.open("rb") as written:
-        sha256 = hashlib.file_digest(written, "sha256").hexdigest()
-        size_bytes = os.fstat(written.fileno()).st_size
+    try:
+        rows = duck.execute(
+            f"COPY (SELECT * EXCLUDE ({STATE}) FROM {table.judged(verdict)} "
+            f"WHERE {STATE} = '{state}') TO '{target}' (FORMAT parquet, {COMPRESSION})"
+        ).fetchall()[0][0]
+        with part.open("rb") as written:
+            sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+            size_bytes = os.fstat(written.fileno()).st_size
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     part.replace(path)
     return FileFacts(
         key=key,
@@ -233,8 +208,8 @@ def _hold_to_verdicts(
 def _read_back(duck: Duck, exports: Path, table: Table, wanted: Sequence[str]) -> dict[str, Tally]:
     listed = ", ".join("'" + str(exports / key).replace("'", "''") + "'" for key in wanted)
     found = duck.execute(
-        f"SELECT filename, {key_tally(table.key)} "
-        f"FROM read_parquet([{listed}], filename = true) GROUP BY filename"
+        f"SELECT {FILE}, {key_tally(table.key)} FROM read_parquet([{listed}], "
+        f"filename = '{FILE}', hive_partitioning = false) GROUP BY {FILE}"
     ).fetchall()
     by_path = {path: tally(rows, key_sum) for path, rows, key_sum in found}
     return {key: by_path.get(str(exports / key), tally(0, 0)) for key in wanted}
@@ -249,6 +224,8 @@ def _hold_schema(
         return
     file = first.file(table.name, verdict)
     path = str(exports / file.key).replace("'", "''")
-    described = duck.execute(f"DESCRIBE SELECT * FROM read_parquet('{path}')").fetchall()
+    described = duck.execute(
+        f"DESCRIBE SELECT * FROM read_parquet('{path}', hive_partitioning = false)"
+    ).fetchall()
     if tuple((row[0], row[1]) for row in described) != file.columns:
         raise ExportDiffersError(f"{file.key} does not have the columns that were judged")

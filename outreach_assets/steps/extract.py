@@ -12,7 +12,7 @@ from importlib.resources import files
 import duckdb
 import duckdb_extension_postgres_scanner
 
-from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.private_duckdb import NO_SPACE, Duck
 from outreach_assets.steps.source import (
     Snapshot,
     SourceColumn,
@@ -116,7 +116,11 @@ def _attached(duck: Duck, snapshot: Snapshot) -> Iterator[None]:
             raise
         duck.execute("COMMIT")
         duck.execute("DETACH neon")
+    except duckdb.OutOfMemoryException:
+        raise  # private_duckdb.py says which setting to raise
     except duckdb.Error as error:
+        if NO_SPACE in str(error):
+            raise
         says = postgres.redacted(str(error)).replace(conninfo, "***")
         raise _named(f"{postgres.name}: {says}") from None
 

@@ -20,7 +20,9 @@ def preview_rows(duck: Duck, path: Path, table: Table, verdict: Verdict) -> str:
     personal = {column.name for column in table.columns if column.is_personal}
     cells = ", ".join(_cell(name, is_personal=name in personal) for name in names)
     target = str(path).replace("'", "''")
-    rows = duck.execute(f"SELECT {cells} FROM read_parquet('{target}') LIMIT {ROWS}").fetchall()
+    rows = duck.execute(
+        f"SELECT {cells} FROM read_parquet('{target}', hive_partitioning = false) LIMIT {ROWS}"
+    ).fetchall()
     lines = [names, ["---"] * len(names), *([_plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -36,8 +38,9 @@ def _cell(name: str, *, is_personal: bool) -> str:
     column = quoted(name)
     if not is_personal:
         return f"left({column}::VARCHAR, {CELL_CHARACTERS})"
-    # From the first character to the last @: a wrong email may have several, and names between.
-    masked = rf"regexp_replace({column}::VARCHAR, '^(.).*?(@[^@\s]*)?$', '\1•••\2', 's')"
+    # From the first character to the last @; a domain only where nothing follows it: a wrong email
+    # may have several, and names between or behind.
+    masked = rf"regexp_replace({column}::VARCHAR, '^(.).*?(@[^@\s,;]*)?$', '\1•••\2', 's')"
     return f"left({masked}, {CELL_CHARACTERS})"
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,9 @@ from outreach_core.errors import PermanentError
 from outreach_core.life_marks import marked_alive, sweep_dead
 
 Duck = duckdb.DuckDBPyConnection
+
+NO_SPACE = "No space left"
+"""How DuckDB, whose errors carry no number, says ENOSPC."""
 
 
 class DiskFullError(PermanentError):
@@ -39,8 +43,38 @@ class Limits:
 
 
 @contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn what the disk refuses inside the block, DuckDB or us, into an error naming the cure.
+
+    Raises DiskFullError or DiskRefusedError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise DiskRefusedError(
+                f"OUTREACH_HOME: cannot use {error.filename or folder}: {error.strerror}. "
+                "Mend its owner or kind, or choose another OUTREACH_HOME"
+            ) from error
+        raise DiskFullError(
+            f"no room left under {folder}: free some or choose another OUTREACH_HOME"
+        ) from error
+    except duckdb.OutOfMemoryException as error:
+        raise DiskFullError(
+            "the run needs more than OUTREACH_DUCKDB_MEMORY_MB of memory and "
+            f"OUTREACH_DUCKDB_TEMP_GB of disk: raise one of them ({error})"
+        ) from error
+    except duckdb.IOException as error:
+        if NO_SPACE not in str(error):
+            raise
+        raise DiskFullError(
+            f"no room left under {folder}: free some or choose another OUTREACH_HOME"
+        ) from error
+
+
+@contextmanager
 def private_duckdb(limits: Limits) -> Iterator[Duck]:
-    """A database of this run's own that spills within its limits.
+    """A database of this run's own that spills within its limits; DiskFullError beyond them.
 
     Extensions are loaded by path only; nothing is installed or found by itself.
     """
@@ -56,7 +90,10 @@ def private_duckdb(limits: Limits) -> Iterator[Duck]:
         }
         if limits.threads is not None:
             config["threads"] = limits.threads
-        with closing(duckdb.connect(":memory:", config=config)) as duck:
+        with (
+            disk_errors(limits.folder),
+            closing(duckdb.connect(":memory:", config=config)) as duck,
+        ):
             yield duck
 
 

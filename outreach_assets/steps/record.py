@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from outreach_core.audit import VALIDATION_RUN, AuditEvent, write_event
+from outreach_core.audit import VALIDATION_RUN, AuditEvent, events_of_run, write_event
 from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.postgres import (
     Connection,
     DatabaseError,
+    DatabaseUnreachableError,
     Postgres,
     UndefinedSchema,
     UndefinedTable,
@@ -120,9 +121,7 @@ def claimed(
 
     `abandoned` is called for each dead run found in one of them, before its audit row is written.
     """
-    with postgres.connect() as connection:
-        # A pooler or Neon would end an idle transaction, and with it the claim.
-        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    with _connection_for_locks(postgres) as connection:
         busy = [state for state in states if not _try_lock(connection, state)]
         if busy:
             raise StateBusyError(
@@ -146,12 +145,35 @@ def claimed(
         yield claim
 
 
+@contextmanager
+def _connection_for_locks(postgres: Postgres) -> Iterator[Connection]:
+    """A connection in one transaction; that it was lost is no error once the block is done."""
+    is_done = False
+    try:
+        with postgres.connect() as connection:
+            # A pooler or Neon would end an idle transaction, and with it the claim.
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            yield connection
+            is_done = True
+    except DatabaseUnreachableError:
+        if not is_done:
+            raise
+
+
 def sweep_abandoned(postgres: Postgres, abandoned: Callable[[OpenRun], None]) -> list[OpenRun]:
     """Close what dead runs left open in any state; returns what was closed."""
-    with postgres.connect() as connection:
+    with _connection_for_locks(postgres) as connection:
         open_states = {run.state for run in _open_runs(postgres, ALL_STATES)}
         free = [state for state in sorted(open_states) if _try_lock(connection, state)]
         return _sweep(postgres, free, abandoned, run_id=None)
+
+
+def close_cancelled(postgres: Postgres, run_id: str) -> None:
+    """Write the audit rows of a run that somebody cancelled, where it could not do so itself."""
+    found = [run for run in _open_runs(postgres, ALL_STATES) if run.run_id == run_id]
+    with postgres.connect() as connection:
+        for run in found:
+            _close(connection, run, CANCELLED_BY_SOMEBODY)
 
 
 def _sweep(
@@ -199,12 +221,14 @@ def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
 
 
 def _open(postgres: Postgres, states: Sequence[str], *, run_id: str, version: str) -> None:
+    """A retry of a run opens only what its earlier attempts have not closed: one row each."""
     details = json.dumps({"version": version})
     with postgres.connect() as connection, connection.cursor() as cursor:
+        closed = {event["state"] for event in events_of_run(connection, run_id)}
         cursor.executemany(
             "INSERT INTO shq.open_runs (run_id, state, details) VALUES (%s, %s, %s) "
             "ON CONFLICT (run_id, state) DO UPDATE SET details = EXCLUDED.details",
-            [(run_id, state, details) for state in states],
+            [(run_id, state, details) for state in states if state not in closed],
         )
 
 

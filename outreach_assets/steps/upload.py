@@ -23,13 +23,14 @@ from b2_resources.object_store import (
     Upload,
     put_files,
 )
-from outreach_assets.steps.export import disk_errors, write_whole
+from outreach_assets.steps.export import write_whole
 from outreach_assets.steps.manifest import (
     FileFacts,
     Manifest,
     exported_manifest,
     latest_manifest,
 )
+from outreach_assets.steps.private_duckdb import disk_errors
 from outreach_assets.steps.record import ClaimLostError
 from outreach_core.errors import OutreachError, PermanentError
 
@@ -59,6 +60,8 @@ class Published:
     outcome: Outcome
     manifest: Manifest
     uploaded_bytes: int
+    versions: frozenset[str] = frozenset()
+    """Every version of the state that the store holds."""
 
 
 def publish(
@@ -112,10 +115,12 @@ def settle_exports(exports: Path, published: Published) -> None:
             for version in versions:
                 if version != ours:
                     version.unlink()
-        # Receipts behind the published one before this are of exports that were never published.
-        before = manifest.previous.version if manifest.previous else ""
+            for left in newest.parent.glob(".*.part"):  # by a run that was killed
+                left.unlink()
+        # The other receipts are of exports that were never published.
+        known = {manifest.version, *published.versions}
         for receipt in (exports / keys.manifests_prefix(manifest.state)).glob("*.json"):
-            if receipt.stem > before and receipt.stem != manifest.version:
+            if receipt.stem not in known:
                 receipt.unlink()
         write_whole(exports / manifest.key, manifest.body)
 
@@ -166,8 +171,8 @@ def repair(store: ObjectStore, state: str) -> None:
         _make_newest(store, last[0])
 
 
-def take_back(store: ObjectStore, state: str) -> None:
-    """Delete the files of a state that no manifest names: their snapshots do not exist.
+def take_back(store: ObjectStore, state: str) -> frozenset[str]:
+    """Delete the files of a state that no manifest names; the versions that do exist.
 
     Also those of earlier runs, which could not do so themselves while the store was away.
     """
@@ -177,11 +182,13 @@ def take_back(store: ObjectStore, state: str) -> None:
         place = keys.snapshot_place(key)
         if place is not None and place.version not in {None, *published}:
             store.delete(key)
+    return frozenset(published)
 
 
 def _publish_state(
     store: ObjectStore, exports: Path, manifest: Manifest, hold: Callable[[], None]
 ) -> Published:
+    versions = take_back(store, manifest.state)
     last = latest_manifest(store, manifest.state)
     if last is not None:
         newest, previous = last
@@ -190,14 +197,13 @@ def _publish_state(
             # An earlier attempt of this very run may have published it.
             ours = newest.run_id == manifest.run_id
             outcome = Outcome.PUBLISHED if ours else Outcome.UNCHANGED
-            return Published(outcome=outcome, manifest=newest, uploaded_bytes=0)
+            return Published(outcome=outcome, manifest=newest, uploaded_bytes=0, versions=versions)
         if newest.version >= manifest.version:
             raise ClockBehindError(
                 f"{manifest.state}: version {manifest.version} is not after the published "
                 f"{newest.version}: is this machine's clock behind?"
             )
         manifest = manifest.model_copy(update={"previous": previous})
-    take_back(store, manifest.state)
     try:
         uploaded = _upload(store, exports, manifest, hold)
     except (StoreUnreachableError, ClaimLostError):
@@ -207,7 +213,9 @@ def _publish_state(
             take_back(store, manifest.state)
         raise
     _make_newest(store, manifest)
-    return Published(outcome=Outcome.PUBLISHED, manifest=manifest, uploaded_bytes=uploaded)
+    return Published(
+        outcome=Outcome.PUBLISHED, manifest=manifest, uploaded_bytes=uploaded, versions=versions
+    )
 
 
 def _upload(store: ObjectStore, exports: Path, manifest: Manifest, hold: Callable[[], None]) -> int:

@@ -3,13 +3,16 @@
 It is replaced by rename, so nobody meets a lock and whoever has it open keeps what they had.
 """
 
+import re
 import secrets
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import duckdb
 
-from outreach_assets.steps.export import disk_errors
+from outreach_assets.steps.export import FILE
+from outreach_assets.steps.private_duckdb import disk_errors
 from outreach_assets.tables.catalogue import TABLES
 from outreach_assets.tables.table import Verdict
 from outreach_core.life_marks import marked_alive, sweep_dead
@@ -23,12 +26,14 @@ def workbench_path(home: Path) -> Path:
 
 
 def refresh_workbench(home: Path, exports: Path) -> Path | None:
-    """Make the file anew over what exports/ holds; None while it holds nothing.
+    """Make the file anew over what exports/ holds; None while it shows no snapshot.
 
     Views: `companies_good`, `companies_bad`, `people_good`, `people_bad` (the file's columns and
     `outreach_state`), and `snapshots` (one row per snapshot, file and state).
     """
-    if not _has_every_file(exports):
+    views = [(table.judged(v), f"{table.name}/{v}") for table in TABLES for v in Verdict]
+    # Without a newest file of each kind, as when nothing could be published yet, no view can be.
+    if not all(any(exports.glob(f"outreach/*/{folder}/{view}.parquet")) for view, folder in views):
         return None
     path = workbench_path(home)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,43 +41,34 @@ def refresh_workbench(home: Path, exports: Path) -> Path | None:
     for dead in sweep_dead(path.parent):
         _part(path, dead).unlink(missing_ok=True)
     with marked_alive(path.parent, name), disk_errors(home):
-        _make(_part(path, name), exports)
+        _make(_part(path, name), exports, views)
         _part(path, name).replace(path)
     return path
-
-
-def _has_every_file(exports: Path) -> bool:
-    """Whether there is something to make each view over: an export alone is not published."""
-    return all(
-        any(exports.glob(f"outreach/*/{table.name}/{verdict}/{table.judged(verdict)}.parquet"))
-        for table in TABLES
-        for verdict in Verdict
-    )
 
 
 def _part(path: Path, name: str) -> Path:
     return path.with_name(f".{path.name}.{name}.part")
 
 
-def _make(part: Path, exports: Path) -> None:
+def _make(part: Path, exports: Path, views: Sequence[tuple[str, str]]) -> None:
     with closing(duckdb.connect(str(part))) as duck:
-        for table in TABLES:
-            for verdict in Verdict:
-                duck.execute(_rows_view(exports, table.judged(verdict), f"{table.name}/{verdict}"))
+        for view, folder in views:
+            duck.execute(_rows_view(exports, view, folder))
         duck.execute(_snapshots_view(exports))
 
 
 def _rows_view(exports: Path, view: str, folder: str) -> str:
-    files = _literal(exports / "outreach" / "*" / folder / f"{view}.parquet")
+    files = _literal(exports, f"outreach/*/{folder}/{view}.parquet")
     # By name, because a column that came along later is missing in states published before.
     return f"""
         CREATE VIEW {view} AS
-        SELECT * EXCLUDE (filename), {_state("filename")} AS outreach_state
-        FROM read_parquet({files}, union_by_name = true, filename = true)"""
+        SELECT * EXCLUDE ({FILE}), {_state(FILE)} AS outreach_state
+        FROM read_parquet({files}, union_by_name = true, filename = '{FILE}',
+            hive_partitioning = false)"""
 
 
 def _snapshots_view(exports: Path) -> str:
-    files = _literal(exports / "outreach" / "*" / "manifests" / "*.json")
+    files = _literal(exports, "outreach/*/manifests/*.json")
     return f"""
         CREATE VIEW snapshots AS
         SELECT state AS outreach_state, version, run_id, rules, duckdb, file.table AS table_name,
@@ -89,5 +85,7 @@ def _state(filename: str) -> str:
     return f"CASE {found} WHEN 'unassigned' THEN 'unassigned' ELSE upper({found}) END"
 
 
-def _literal(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def _literal(folder: Path, pattern: str) -> str:
+    """The files below the folder, whose own name is no pattern whatever is in it."""
+    plain = re.sub(r"[*?\[]", r"[\g<0>]", str(folder))
+    return "'" + f"{plain}/{pattern}".replace("'", "''") + "'"

@@ -16,7 +16,12 @@ from tests.end_to_end.conftest import CHAIN, Backfilled
 from tests.must_test import program_or_skip
 from tests.servers.outreach_dev import OutreachDev
 
-pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.chromium, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.xdist_group("dagster"),
+    pytest.mark.chromium,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+]
 
 GROUPS = ("neon", "extract", "validate", "export", "upload", "record")
 FLAGS = """
@@ -24,7 +29,7 @@ FLAGS = """
     --disable-component-update --disable-sync
 """.split()
 PATIENCE_MS = 60_000
-GRAPH: FloatRect = {"x": 560, "y": 130, "width": 1730, "height": 600}
+GRAPH: FloatRect = {"x": 560, "y": 130, "width": 1685, "height": 600}
 
 
 @pytest.fixture

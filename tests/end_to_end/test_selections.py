@@ -11,7 +11,11 @@ from tests.end_to_end.conftest import CHAIN, Backfilled
 from tests.end_to_end.published import audit_rows, half_published
 from tests.servers.outreach_dev import OutreachDev
 
-pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.xdist_group("dagster"),
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+]
 
 FILES = [key for key in CHAIN if key.startswith("parquet/")]
 TABLES = [key for key in CHAIN if key.startswith("duckdb/")]

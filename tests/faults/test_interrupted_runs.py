@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from tests.faults.invariants import (
+    UNFINISHED,
     assert_one_ending_each,
     assert_settled,
     half_published,
@@ -63,7 +64,7 @@ def assert_interrupted_well(workplace: Workplace, finished: Finished) -> None:
     published = {(m.run_id, m.state) for m in manifests_of(workplace.store, keys)}
     endings = assert_one_ending_each(workplace)
     statuses = workplace.dagster_statuses()
-    assert not set(statuses.values()) & {"STARTED", "STARTING"}, statuses
+    assert not UNFINISHED.intersection(statuses.values()), statuses
     for one, status in endings.items():
         assert status == ("published" if one in published else "cancelled"), one
 

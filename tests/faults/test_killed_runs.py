@@ -6,7 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.faults.invariants import assert_one_ending_each, assert_settled, half_published
+from tests.faults.invariants import (
+    UNFINISHED,
+    assert_one_ending_each,
+    assert_settled,
+    half_published,
+)
 from tests.faults.moments import (
     Moment,
     begun,
@@ -53,8 +58,7 @@ def kill_at(
         except MissedError:
             return False
         code = kill(process).code
-    unfinished = [s for s in workplace.dagster_statuses().values() if s == "STARTED"]
-    return code < 0 and bool(unfinished)
+    return code < 0 and bool(UNFINISHED.intersection(workplace.dagster_statuses().values()))
 
 
 def kill_and_go_on(workplace: Workplace, moments: Sequence[Moment], seed: int) -> None:

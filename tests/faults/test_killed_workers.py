@@ -18,7 +18,11 @@ from outreach_core.states import ALL_STATES
 from tests.end_to_end.published import audit_rows, half_published
 from tests.servers.outreach_dev import OutreachDev, until
 
-pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.xdist_group("dagster"),
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+]
 
 WHOLE_COUNTRY = {
     "dagster/asset_partition_range_start": ALL_STATES[0],

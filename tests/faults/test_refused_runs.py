@@ -98,8 +98,9 @@ def test_what_is_missing_in_the_database_is_named(
     workplace: Workplace, statement: str, back: str, words: tuple[str, ...]
 ) -> None:
     workplace.sql(statement)
-    assert_refused(workplace, workplace.refresh(STATE), *words)
+    refused = workplace.refresh(STATE)
     workplace.sql(back)
+    assert_refused(workplace, refused, *words)
     assert_next_run_is_right(workplace)
 
 

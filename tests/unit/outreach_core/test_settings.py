@@ -12,11 +12,11 @@ from pydantic import SecretStr
 
 from outreach_assets.definitions import default_resources
 from outreach_core.errors import SettingsError
+from outreach_core.setting_problems import WrongSettingsError
 from outreach_core.settings import (
     PROJECT_FOLDER,
     Settings,
     StorageMode,
-    WrongSettingsError,
     load_settings,
     unknown_variables,
     variable_names,
