@@ -1,8 +1,7 @@
 """Which of two copies is the later, and bringing the far side of a HybridStore up to date."""
 
 import logging
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -42,15 +41,13 @@ class Reconciled:
     """What the far side refused, by key."""
 
 
-def reconcile(
-    near: LocalStore, far: ObjectStore, journal: Journal, lock: Callable[[str], threading.RLock]
-) -> Reconciled:
+def reconcile(near: LocalStore, far: ObjectStore, journal: Journal) -> Reconciled:
     """Do on the far side what it has not seen. Stops when it cannot be reached."""
     counts = dict.fromkeys(Outcome, 0)
     failed: dict[str, str] = {}
     for owed in list(journal.entries()):
         try:
-            with lock(owed.key):
+            with journal.locked(owed.key):
                 if journal.read(owed.key) == owed:  # nobody was faster
                     counts[_settled(near, far, owed)] += 1
                     journal.settle(owed)

@@ -7,7 +7,6 @@ the later of two copies is told; without one it is the time of the object.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -39,7 +38,6 @@ from b2_resources.s3_store import S3Store
 
 OUTAGE_SECONDS = 15
 """After the far side could not be reached it is left alone for so long."""
-LOCKS = 64
 logger = logging.getLogger(__name__)
 
 
@@ -56,7 +54,6 @@ class HybridStore(ObjectStore):
         self._journal = Journal(near.root / PRIVATE_FOLDER / "owed")
         self._outage_seconds = outage_seconds
         self._down_until = 0.0
-        self._locks = [threading.RLock() for _ in range(LOCKS)]
 
     def put_file(
         self,
@@ -88,7 +85,7 @@ class HybridStore(ObjectStore):
         return self._put(key, metadata, put)
 
     def get_file(self, key: str, path: Path) -> StoredObject:
-        with self._lock(key):
+        with self._journal.locked(key):
             side, known = self._side(key)
             if side is self.near:
                 return unmarked(self.near.get_file(key, path))
@@ -156,7 +153,7 @@ class HybridStore(ObjectStore):
 
     def delete(self, key: str) -> None:
         owed = Owed(key=check_key(key), deed=Deed.DELETE, generation=time.time_ns())
-        with self._lock(key):
+        with self._journal.locked(key):
             if self._far_side(owed, lambda: self.far.delete(key)):
                 self.near.delete(key)
                 self._journal.settle(owed)
@@ -186,7 +183,7 @@ class HybridStore(ObjectStore):
 
     def reconcile(self) -> Reconciled:
         """Do on the far side what it has not seen. Stops when it cannot be reached."""
-        return reconcile(self.near, self.far, self._journal, self._lock)
+        return reconcile(self.near, self.far, self._journal)
 
     def _put(
         self,
@@ -197,7 +194,7 @@ class HybridStore(ObjectStore):
         checked = check_metadata(metadata)
         owed = Owed(key=check_key(key), deed=Deed.PUT, generation=time.time_ns())
         marked = {**checked, GENERATION: str(owed.generation)}
-        with self._lock(key):
+        with self._journal.locked(key):
             is_far = self._far_side(owed, lambda: put(self.far, marked))
             stored = put(self.near, marked)
             if is_far:
@@ -270,6 +267,3 @@ class HybridStore(ObjectStore):
         except StoreUnreachableError:
             self._down_until = time.monotonic() + self._outage_seconds
             raise
-
-    def _lock(self, key: str) -> threading.RLock:
-        return self._locks[hash(key) % LOCKS]

@@ -14,6 +14,7 @@ from outreach_assets.schedules import nightly_refresh_schedule
 from outreach_assets.steps.progress import NoProgress
 from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
+from sensors.owed_objects import owed_objects_sensor
 
 
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -22,7 +23,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
         assets=[*sources(), build_tables(settings.outreach_states_per_run)],
         jobs=[refresh_tables_job],
         schedules=[nightly_refresh_schedule],
-        sensors=[abandoned_runs_sensor],
+        sensors=[abandoned_runs_sensor, owed_objects_sensor],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
     )

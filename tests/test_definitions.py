@@ -132,7 +132,10 @@ def test_a_check_says_what_must_be_true(check: dg.AssetCheckSpec) -> None:
 
 def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     defs = build_defs(Settings())
-    assert {s.name for s in defs.sensors or ()} == {"abandoned_runs_sensor"}
+    assert {s.name for s in defs.sensors or ()} == {
+        "abandoned_runs_sensor",
+        "owed_objects_sensor",
+    }
     assert {s.name for s in defs.schedules or ()} == {"nightly_refresh_schedule"}
 
 

@@ -1,12 +1,14 @@
 """The far side goes away and comes back, and is written by others: what HybridStore makes of it."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
-from b2_resources.hybrid_journal import Deed
+from b2_resources.hybrid_journal import Deed, Journal
 from b2_resources.hybrid_store import HybridStore
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import (
@@ -15,9 +17,13 @@ from b2_resources.object_store import (
     StoreUnreachableError,
     get_bytes,
 )
+from b2_resources.resource import B2Resource
 from b2_resources.s3_store import S3Store
+from sensors.owed_objects import owed_objects_sensor
 from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
+
+S3_FIELDS = ["endpoint", "region", "key_id", "application_key", "bucket"]
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +197,39 @@ def test_a_stopped_server_is_an_outage_too(tmp_path: Path) -> None:
         server.start(port)
         assert store.reconcile().put == 1
         assert get_bytes(far, "k") == b"2"
+
+
+def test_the_sensor_brings_what_is_owed(proxy: FaultProxy, far: S3Store, tmp_path: Path) -> None:
+    store = reopened(proxy, tmp_path)
+    outage(proxy)
+    store.put_bytes("k", b"1")
+    its_end(proxy)
+    config = far.client.config
+    resource = B2Resource(
+        storage_mode="hybrid",
+        local_root=str(tmp_path / "near"),
+        **{name: getattr(config, name) for name in S3_FIELDS},
+    )
+    for said in ("put 1", "nothing is owed"):
+        skip = owed_objects_sensor(dg.build_sensor_context(resources={"b2": resource}))
+        assert isinstance(skip, dg.SkipReason)
+        assert said in (skip.skip_message or "")
+    assert get_bytes(far, "k") == b"1"
+
+
+def test_two_processes_do_not_settle_a_key_at_once(tmp_path: Path) -> None:
+    journals = Journal(tmp_path), Journal(tmp_path)
+    held, came = threading.Event(), threading.Event()
+
+    def second() -> None:
+        held.wait(10)
+        with journals[1].locked("k"):
+            came.set()
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with journals[0].locked("k"):
+        held.set()
+        assert not came.wait(0.2)
+    assert came.wait(10)
+    thread.join()
