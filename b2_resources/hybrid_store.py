@@ -85,7 +85,7 @@ class HybridStore(ObjectStore):
         return self._put(key, metadata, put)
 
     def get_file(self, key: str, path: Path) -> StoredObject:
-        with self._journal.locked(key):
+        with self._journal.locked(check_key(key)):
             side, known = self._side(key)
             if side is self.near:
                 return unmarked(self.near.get_file(key, path))
