@@ -7,11 +7,8 @@ settings_doctor.py.
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from urllib.parse import quote, urlsplit
 
 from b2_resources.object_store import ObjectMissingError, StoreRefusedError, get_bytes
 from b2_resources.s3_config import S3Config
@@ -69,6 +66,9 @@ def check_bucket(config: S3Config) -> Iterator[Finding]:
             Ask(method="GET", query=[("list-type", "2"), ("max-keys", "1"), ("prefix", PREFIX)])
         )
         body = reply.read()
+    except StoreRefusedError as error:  # a certificate; other refusals are answers
+        yield _problem("endpoint", str(error), "check B2_ENDPOINT, the clock and SSL_CERT_FILE")
+        return
     except NoAnswerError as error:
         found = f"{config.endpoint} does not answer: {error}"
         yield _problem("endpoint", found, "check B2_ENDPOINT for a typing mistake, and the network")
@@ -149,16 +149,13 @@ def _denials(store: S3Store, denied: dict[str, str]) -> Iterator[Finding]:
 
 
 def _public(store: S3Store, key: str) -> Iterator[Finding]:
-    config = store.client.config
-    endpoint = urlsplit(config.endpoint)
-    kind = HTTPSConnection if endpoint.scheme == "https" else HTTPConnection
+    wire = Wire(store.client.config, store.meter)
     try:
-        with closing(kind(endpoint.hostname or "", endpoint.port, timeout=10)) as connection:
-            connection.request("GET", quote(f"/{config.bucket}/{key}"))
-            status = connection.getresponse().status
-    except (OSError, HTTPException):
+        reply = wire.send(Ask(method="GET", key=key, is_signed=False))
+    except NoAnswerError:
         return
-    if status == 200:
+    reply.close()
+    if reply.status == 200:
         yield Finding(
             check="bucket",
             result=Result.WARN,

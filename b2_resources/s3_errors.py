@@ -82,3 +82,11 @@ def named_error(answer: Answer, place: str, secrets: tuple[str, ...]) -> Outreac
     return StoreRefusedError(
         f"{place}: the store refused: {says} ({CURES.get(name, 'check the B2_ settings')})"
     )
+
+
+def untrusted_error(endpoint: str, says: str) -> OutreachError:
+    """Our error for a certificate that this machine does not trust. It will not in a moment."""
+    return StoreRefusedError(
+        f"{endpoint}: its certificate is not trusted here: {says} (check B2_ENDPOINT and this "
+        "machine's clock; for a CA of your own set SSL_CERT_FILE to its certificate)"
+    )

@@ -1,36 +1,49 @@
-"""One signed request to an S3 server and its answer, over connections that are kept open.
+"""One signed request to an S3 server and its answer, over urllib3's connections.
 
 Trying again is in s3_client.py; what to ask for is in s3_store.py and beside it.
 """
 
 import hashlib
 import io
-import select
+import socket
 import ssl
-import time
-import weakref
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from urllib.parse import quote, urlsplit
+from functools import cached_property
+from typing import cast
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import certifi
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
+from urllib3.response import HTTPResponse
+from urllib3.util import make_headers
 
 from b2_resources.meter import Meter
 from b2_resources.s3_config import S3Config
-from b2_resources.s3_signature import Query, query_string, signature_headers
+from b2_resources.s3_errors import untrusted_error
+from b2_resources.s3_signature import Query, Signer, target_of
+from outreach_core.errors import SettingsError
 
-SEND_BYTES = 256 * 1024
-"""A body leaves in blocks of this size; the timeout counts for each, and progress is told so."""
+SEND_BYTES = 64 * 1024
+"""A body leaves in blocks of this size, and progress is told so. urllib3 gives each block the
+time to connect, so a line of 7 KB a second is still served."""
 CONNECT_SECONDS = 10
-IDLE_SECONDS = 45
-"""A connection idle for longer is not used again: middle boxes forget those without a word."""
-IDLE_CONNECTIONS = 64
+CONNECTIONS = 64
+"""Kept open."""
+KEEP_ALIVE_SECONDS = 30
+"""Middle boxes forget an idle connection without a word; the system speaks up before that."""
 NO_BYTES = hashlib.sha256(b"").hexdigest()
-FAULTS = (OSError, HTTPException, ssl.SSLError)
+FAULTS = (HTTPError, OSError)
+NOTHING_SENT = (NewConnectionError, ConnectTimeoutError)
 
 
 class NoAnswerError(Exception):
@@ -52,16 +65,17 @@ class Ask:
     body: bytes = field(default=b"", repr=False)
     sha256: str = NO_BYTES
     """Of the body."""
+    is_signed: bool = True
+    """False to see what strangers are shown."""
 
 
 class Reply:
     """An answer whose body is still to come. Read it to the end or close it."""
 
-    def __init__(self, wire: "Wire", connection: HTTPConnection, response: HTTPResponse) -> None:
+    def __init__(self, response: BaseHTTPResponse) -> None:
         self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
-        self._wire, self._connection, self._response = wire, connection, response
-        self._is_done = False
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self._response = response
 
     def read(self) -> bytes:
         """The whole body. Raises NoAnswerError when it breaks off."""
@@ -70,26 +84,15 @@ class Reply:
     def blocks(self, block_bytes: int) -> Iterator[bytes]:
         """The body; raises NoAnswerError when it breaks off."""
         try:
-            while block := self._response.read(block_bytes):
-                yield block
-            if self._response.length:  # http.client takes an early end for the end
-                raise NoAnswerError("the answer broke off", maybe_worked=True)
+            yield from self._response.stream(block_bytes, decode_content=False)
         except FAULTS as error:
             self.close()
             raise NoAnswerError(_says(error), maybe_worked=True) from None
-        # A server in trouble is asked again on another connection: B2 says so of its pods.
-        if self.status >= 500 or self._response.will_close:
-            self.close()
-        elif not self._is_done:
-            self._is_done = True
-            self._wire.keep(self._connection)
 
     def close(self) -> None:
         """The rest of the body is not wanted, nor is the connection. Harmless after its end."""
-        if not self._is_done:
-            self._is_done = True
-            self._response.close()
-            self._connection.close()
+        self._response.close()
+        self._response.release_conn()
 
 
 class Wire:
@@ -97,111 +100,110 @@ class Wire:
 
     def __init__(self, config: S3Config, meter: Meter) -> None:
         self._config, self._meter = config, meter
-        self._endpoint = urlsplit(config.endpoint)
-        self._idle: deque[tuple[float, HTTPConnection]] = deque()
-        weakref.finalize(self, _close_all, self._idle)
-        self._tls: ssl.SSLContext | None = None
+        self._host = urlsplit(config.endpoint).netloc
+        self._signer = Signer(config)
 
     def send(self, ask: Ask) -> Reply:
-        """The answer's head, whatever its status. Raises NoAnswerError."""
-        path = quote(f"/{self._config.bucket}/{ask.key}".removesuffix("/") or "/", safe="/")
-        query = query_string(ask.query)
-        headers = self._signed(ask, path)
-        connection, is_new = self._connection()
-        sent = False
+        """The answer's head, whatever its status.
+
+        Raises NoAnswerError, and StoreRefusedError where the certificate is not trusted.
+        """
+        target = target_of(f"/{self._config.bucket}/{ask.key}".removesuffix("/"), ask.query)
+        headers: dict[str, str] = {"host": self._host, **ask.headers}
+        if ask.is_signed:
+            headers = self._signer.headers(ask.method, target, headers, ask.sha256)
+        headers["user-agent"] = "outreach-workbench"
+        has_body = ask.method in ("PUT", "POST")
+        if has_body:
+            headers["content-length"] = str(len(ask.body))
         try:
-            if is_new:
-                connection.connect()
-                connection.sock.settimeout(self._config.answer_seconds)
-            connection.putrequest(
+            response = self._pool.urlopen(
                 ask.method,
-                f"{path}?{query}" if query else path,
-                skip_host=True,
-                skip_accept_encoding=True,
+                target,
+                body=self._blocks_of(ask.body) if has_body else None,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                timeout=Timeout(connect=CONNECT_SECONDS, read=self._config.answer_seconds),
+                preload_content=False,
+                decode_content=False,
             )
-            for name, value in headers.items():
-                connection.putheader(name, value)
-            sent = True
-            self._send_body(connection, ask)
-            return Reply(self, connection, connection.getresponse())
         except FAULTS as error:
-            connection.close()
-            raise NoAnswerError(_says(error), maybe_worked=sent) from None
+            raise self._trouble(error) from None
+        return Reply(response)
 
-    def keep(self, connection: HTTPConnection) -> None:
-        """Its answer was read to the end: it may be used again."""
-        if len(self._idle) >= IDLE_CONNECTIONS:
-            connection.close()
-            return
-        self._idle.append((time.monotonic(), connection))
-
-    def _send_body(self, connection: HTTPConnection, ask: Ask) -> None:
-        if len(ask.body) <= SEND_BYTES:
-            connection.endheaders(ask.body or None)
-            self._meter.sent(len(ask.body))
-            return
-        connection.endheaders()
-        body = memoryview(ask.body)
-        for start in range(0, len(body), SEND_BYTES):
-            block = body[start : start + SEND_BYTES]
-            connection.send(block)
+    def _blocks_of(self, body: bytes) -> Iterator[bytes]:
+        view = memoryview(body)
+        for start in range(0, len(view), SEND_BYTES):
+            block = view[start : start + SEND_BYTES]
+            yield cast("bytes", block)  # a socket takes it as well, and nothing is copied
             self._meter.sent(len(block))
 
-    def _signed(self, ask: Ask, path: str) -> dict[str, str]:
-        headers = {"host": self._endpoint.netloc, **ask.headers}
-        headers |= signature_headers(
-            method=ask.method,
-            path=path,
-            query=ask.query,
-            headers=headers,
-            sha256=ask.sha256,
-            access=(self._config.region, self._config.key_id, self._config.application_key),
-            now=datetime.now(UTC),  # noqa: TID251 an edge: a signature is of this moment
+    def _trouble(self, error: BaseException) -> Exception:
+        # urllib3 says ProxyError for every connection through a proxy that has been closed, also
+        # when the answer was lost: what counts is the error within.
+        cause = error.original_error if isinstance(error, ProxyError) else error
+        within = cause.args[0] if isinstance(cause, SSLError) and cause.args else cause
+        if isinstance(within, ssl.SSLCertVerificationError):
+            return untrusted_error(self._config.endpoint, within.verify_message or str(within))
+        return NoAnswerError(_says(error), maybe_worked=not isinstance(cause, NOTHING_SENT))
+
+    @cached_property
+    def _pool(self) -> HTTPConnectionPool:
+        endpoint = urlsplit(self._config.endpoint)
+        is_tls = endpoint.scheme == "https"
+        proxy = _proxy_for(endpoint.hostname or "") if is_tls else None  # http is this machine
+        context = _tls_context() if is_tls else None
+        options = {"maxsize": CONNECTIONS, "socket_options": _socket_options()}
+        if context:
+            options["ssl_context"] = context
+        manager = _through(proxy, options) if proxy else PoolManager(**options)  # type: ignore[arg-type]
+        pool = manager.connection_from_url(self._config.endpoint)
+        pool.ConnectionCls = _TlsConnection if is_tls else _Connection
+        return pool
+
+
+class _Connection(HTTPConnection):
+    """Not used again after a 5xx: B2 says that another one may reach another pod."""
+
+    _was_in_trouble = False
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
+        response = super().getresponse()
+        self._was_in_trouble = response.status >= 500
+        return response
+
+    @property
+    def is_connected(self) -> bool:
+        """Asked by the pool before it hands the connection out again; it closes one that is not."""
+        return not self._was_in_trouble and super().is_connected
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    """The same with TLS."""
+
+
+def _proxy_for(host: str) -> str | None:
+    proxy = getproxies().get("https")
+    if not proxy or proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _through(proxy: str, options: dict[str, object]) -> ProxyManager:
+    try:
+        parts = urlsplit(proxy)
+        user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        headers = make_headers(proxy_basic_auth=user) if parts.username else None
+        context = options["ssl_context"]
+        return ProxyManager(
+            proxy,
+            proxy_headers=headers,
+            proxy_ssl_context=context,  # type: ignore[arg-type]
+            **options,  # type: ignore[arg-type]
         )
-        if ask.method in ("PUT", "POST"):
-            headers["content-length"] = str(len(ask.body))
-        headers["user-agent"] = "outreach-workbench"
-        return headers
-
-    def _connection(self) -> tuple[HTTPConnection, bool]:
-        while self._idle:
-            try:
-                since, connection = self._idle.pop()
-            except IndexError:  # another thread was faster
-                break
-            # Readable though nothing was asked: the server has closed it.
-            fresh = time.monotonic() - since < IDLE_SECONDS
-            if fresh and connection.sock and not _is_readable(connection):
-                return connection, False
-            connection.close()
-        return self._new_connection(), True
-
-    def _new_connection(self) -> HTTPConnection:
-        host, port = self._endpoint.hostname or "", self._endpoint.port
-        if self._endpoint.scheme == "http":  # this machine
-            return HTTPConnection(host, port, timeout=CONNECT_SECONDS)
-        self._tls = self._tls or _tls_context()
-        proxy = urlsplit(getproxies().get("https", ""))
-        if proxy.hostname and not proxy_bypass(host):
-            through = HTTPSConnection(
-                proxy.hostname, proxy.port, timeout=CONNECT_SECONDS, context=self._tls
-            )
-            through.set_tunnel(host, port)
-            return through
-        return HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=self._tls)
-
-
-def _close_all(idle: deque[tuple[float, HTTPConnection]]) -> None:
-    while idle:
-        idle.pop()[1].close()
-
-
-def _is_readable(connection: HTTPConnection) -> bool:
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([connection.sock], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(connection.sock, select.POLLIN)
-    return bool(poll.poll(0))
+    except (HTTPError, ValueError):  # neither names it: it may hold a password
+        raise SettingsError("HTTPS_PROXY is no proxy: expected http://<host>:<port>") from None
 
 
 def _tls_context() -> ssl.SSLContext:
@@ -209,6 +211,13 @@ def _tls_context() -> ssl.SSLContext:
     if not context.cert_store_stats()["x509_ca"]:  # a slim container without any
         context.load_verify_locations(certifi.where())
     return context
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    kept = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    if hasattr(socket, "TCP_KEEPIDLE"):  # not everywhere
+        kept.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_SECONDS))
+    return kept
 
 
 def _says(error: BaseException) -> str:

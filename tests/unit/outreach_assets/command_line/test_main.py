@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from outreach_assets.command_line.main import app
 
-HEAVY = "dagster duckdb boto3 botocore obstore pandas pyarrow psycopg pydantic".split()
+HEAVY = "dagster duckdb boto3 botocore urllib3 pandas pyarrow psycopg pydantic".split()
 
 
 def words_of_every_command() -> Iterator[list[str]]:
