@@ -4,7 +4,7 @@ Signed URLs for others are in s3_signing.py.
 """
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -35,7 +35,8 @@ class Signer:
     """Signs for one bucket's key."""
 
     def __init__(self, config: S3Config) -> None:
-        self._endpoint = config.endpoint.rstrip("/")
+        parts = urlsplit(config.endpoint)
+        self._endpoint = f"{parts.scheme}://{parts.netloc}"
         self._auth = _Auth(Credentials(config.key_id, config.application_key), "s3", config.region)
 
     def headers(

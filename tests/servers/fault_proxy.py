@@ -64,6 +64,7 @@ class FaultProxy:
         self.rates = dict(rates or {})
         self.personality = B2Personality()
         self.seen: list[Seen] = []
+        self.connections = 0
         self.retry_after_seconds = 1
         self.slow_seconds = 0.2
         self.endpoint = ""
@@ -156,6 +157,7 @@ class _Passer(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self.server.proxy.connections += 1
         self.behind = HTTPConnection(urlsplit(self.server.proxy.server.endpoint).netloc, timeout=60)
 
     def finish(self) -> None:

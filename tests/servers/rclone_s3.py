@@ -23,7 +23,7 @@ from botocore.credentials import Credentials
 
 from b2_resources.s3_config import S3Config
 
-READY = re.compile(r"Starting s3 server on \[http://127\.0\.0\.1:(\d+)/")
+READY = re.compile(r"Starting s3 server on \[https?://127\.0\.0\.1:(\d+)/")
 START_SECONDS = 60
 BUCKET = "outreach-test"
 REGION = "us-west-004"
@@ -37,11 +37,32 @@ def rclone_binary() -> str:
     return found
 
 
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that only itself vouches for, and its key."""
+    openssl = shutil.which("openssl")
+    assert openssl, "openssl is not installed"
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    command = [openssl, "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=rclone"]
+    command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    for extension in ("subjectAltName=IP:127.0.0.1", "keyUsage=digitalSignature,keyCertSign"):
+        command += ["-addext", extension]
+    subprocess.run(
+        [*command, "-out", certificate, "-keyout", key],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return certificate, key
+
+
 class RcloneS3:
     """The server; folders below `folder` are its buckets. Use it in a `with`, or start and stop."""
 
-    def __init__(self, folder: Path, *buckets: str) -> None:
+    def __init__(
+        self, folder: Path, *buckets: str, certificate: tuple[Path, Path] | None = None
+    ) -> None:
         self.folder = folder
+        self._certificate = certificate
         self.key_id = "005" + secrets.token_hex(11)
         self.application_key = "K005" + secrets.token_hex(13) + "x"
         self.endpoint = ""
@@ -55,13 +76,16 @@ class RcloneS3:
             self.make_bucket(bucket)
         self._log.unlink(missing_ok=True)
         command = [rclone_binary(), "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{port}"]
+        if self._certificate:
+            command += ["--cert", str(self._certificate[0]), "--key", str(self._certificate[1])]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, "--auth-key", f"{self.key_id},{self.application_key}", self.folder],
                 stdout=log,
                 stderr=log,
             )
-        self.endpoint = f"http://127.0.0.1:{self._port_when_ready()}"
+        scheme = "https" if self._certificate else "http"
+        self.endpoint = f"{scheme}://127.0.0.1:{self._port_when_ready()}"
         return self
 
     def stop(self) -> None:

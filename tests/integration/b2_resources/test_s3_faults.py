@@ -136,6 +136,25 @@ def test_retry_after_is_honoured(store: S3Store, proxy: FaultProxy) -> None:
     assert second - first >= proxy.retry_after_seconds
 
 
+def test_connections_are_used_again(store: S3Store, proxy: FaultProxy) -> None:
+    store.put_bytes("again", BODY)
+    store.put_bytes("again", b"")
+    store.head("again")
+    get_bytes(store, "again")
+    list(store.list_objects("again"))
+    store.delete("again")
+    assert proxy.connections == 1
+
+
+def test_after_an_error_of_the_server_another_connection_is_used(
+    store: S3Store, proxy: FaultProxy
+) -> None:
+    store.put_bytes("pod", b"1")
+    proxy.script("PUT", "/pod", Fault.ERROR_500)
+    store.put_bytes("pod", b"2")
+    assert proxy.connections == 2
+
+
 def test_patience_ends(proxy: FaultProxy) -> None:
     store = store_of(proxy, patience_seconds=0.3)
     proxy.rates = {Fault.ERROR_500: 1}
