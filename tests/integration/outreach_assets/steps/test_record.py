@@ -38,7 +38,7 @@ from outreach_assets.steps.record import claimed
 from outreach_core.postgres import Postgres
 postgres = Postgres(conninfo=sys.stdin.readline().strip(), name="the test's")
 with claimed(
-    postgres, ["PA", "WV"], run_id="killed", version="{VERSION}", abandoned=lambda run: None
+    postgres, ["PA", "WV"], run_id="killed", version="{VERSION}", abandoned=lambda _run: None
 ):
     print("claimed", flush=True)
     time.sleep(300)
@@ -115,9 +115,12 @@ def test_of_two_claimers_at_once_the_second_is_told_which_state_is_busy(
 
 def test_a_run_that_only_wants_busy_states_is_refused(postgres: Postgres) -> None:
     migrate(postgres)
-    with a_claim(postgres, "WV"):
-        with pytest.raises(StateBusyError, match="in WV:"), a_claim(postgres, "WV", run_id="r2"):
-            pass
+    with (
+        a_claim(postgres, "WV"),
+        pytest.raises(StateBusyError, match="in WV:"),
+        a_claim(postgres, "WV", run_id="r2"),
+    ):
+        pass
     assert audit(postgres, "r2") == []
 
 
@@ -125,7 +128,7 @@ def test_a_run_that_waits_to_try_again_is_not_taken_for_dead(postgres: Postgres)
     migrate(postgres)
     with a_claim(postgres, "WV") as first:
         first.wait()
-    assert sweep_abandoned(postgres, lambda run: None) == []
+    assert sweep_abandoned(postgres, lambda _run: None) == []
     with pytest.raises(StateBusyError), a_claim(postgres, "WV", run_id="r2"):
         pass
     with a_claim(postgres, "WV") as again:
