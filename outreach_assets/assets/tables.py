@@ -118,8 +118,9 @@ def _from_neon(
     """
     manifests: list[Manifest] = []
     arrived: Counter[str] = Counter()
+    wanted = work.states
     with held_snapshot(work.claim.postgres) as snapshot:
-        for states in in_batches(snapshot, TABLES, work.states, resource.memory_mb):
+        for states in in_batches(snapshot, TABLES, wanted, resource.memory_mb):
             extracted = yield from _extract(work, duck, snapshot, states, progress)
             arrived.update({name: sum(t.rows.values()) for name, t in extracted.items()})
             if work.last >= Step.VALIDATE:
@@ -128,7 +129,7 @@ def _from_neon(
                 judged = Judged(extracted=extracted, verdicts=verdicts, states=states)
                 manifests += yield from _export(work, duck, resource, judged, progress)
             drop_rows(duck, TABLES)
-        if set(work.claim.states) == set(ALL_STATES):
+        if set(wanted) == set(ALL_STATES):
             hold_to_source(snapshot, TABLES, arrived)
     if work.last < Step.EXPORT:
         for state in work.states:
