@@ -126,11 +126,12 @@ class RunAtWork:
 
     def close(self) -> None:
         """Write the audit rows, and raise when a state was held or failed."""
-        said = "; ".join(
-            f"{state} {ending.status}: {ending.details.get('error')}"
-            for state, ending in self.endings.items()
-            if ending.status in (Status.HELD, Status.FAILED)
-        )
+        states_by_trouble: dict[str, list[str]] = {}
+        for state, ending in self.endings.items():
+            if ending.status in (Status.HELD, Status.FAILED):
+                trouble = f"{ending.status}: {ending.details.get('error')}"
+                states_by_trouble.setdefault(trouble, []).append(state)
+        said = "; ".join(f"{', '.join(s)} {trouble}" for trouble, s in states_by_trouble.items())
         retryable = bool(self.failures) and all(
             isinstance(error, RetryableError) for error in self.failures.values()
         )
