@@ -27,7 +27,8 @@ check: .venv/.synced  ## everything that is not a test
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	$(RUN)/dagster definitions validate --workspace workspace.yaml
-	git ls-files -z | xargs -0 $(RUN)/detect-secrets-hook --baseline .secrets.baseline
+	@cp .secrets.baseline .venv/secrets.baseline  # the scan writes line numbers into it, code 3
+	$(RUN)/detect-secrets-hook --baseline .venv/secrets.baseline $$(git ls-files ':!.secrets.baseline') || [ $$? -eq 3 ]
 
 bench: .venv/.synced  ## speed and memory, beside a floor measured in the same run
 	$(RUN)/python -m bench.journey

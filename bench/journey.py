@@ -1,8 +1,8 @@
 """How fast a state travels from Postgres to the bucket, beside the floor, in one run.
 
-The floor is both tables by binary COPY to nowhere, over the same connection settings. Steps alone (no
-Dagster) run in a process of their own each, against the embedded server and a local S3 server; pairs of
-floor and steps alternate, and medians are printed. Then the command line, from cold.
+The floor is both tables by binary COPY to nowhere. The steps alone (no Dagster) run in a process of
+their own each, against the embedded server and a local S3 server; pairs of floor and steps
+alternate, and medians are printed. Then whole commands, from cold.
 
     python -m bench.journey                  # sizes S and M
     python -m bench.journey --sizes S --pairs 5
@@ -20,6 +20,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from b2_resources.s3_config import S3Config
+from b2_resources.s3_store import S3Store
 from outreach_assets.steps.batches import in_batches
 from outreach_assets.steps.export import Export, Judged, write_parquet
 from outreach_assets.steps.extract import drop_rows, extract_rows
@@ -34,6 +36,7 @@ from outreach_core.postgres import Postgres
 from outreach_core.sample_choices import SampleSize, SampleTarget
 from outreach_core.sample_data import load_sample
 from outreach_core.states import ALL_STATES
+from tests.servers.rclone_s3 import RcloneS3
 
 MEMORY_MB = 400  # the default of OUTREACH_DUCKDB_MEMORY_MB
 OUTREACH = Path(sys.executable).with_name("outreach")
@@ -44,18 +47,21 @@ def floor(postgres: Postgres, state: str | None) -> float:
     companies, people = (table.source for table in TABLES)
     queries = [f"SELECT * FROM {companies}", f"SELECT * FROM {people}"]
     if state is not None:
+        held = f"JOIN {companies} c USING (company_unique_id) WHERE c.address_state = '{state}'"
         queries = [
             f"SELECT * FROM {companies} WHERE address_state = '{state}'",
-            f"SELECT p.* FROM {people} p JOIN {companies} c USING (company_unique_id) "
-            f"WHERE c.address_state = '{state}'",
+            f"SELECT p.* FROM {people} p {held}",
         ]
     began = time.monotonic()
     for query in queries:
         copying = f"COPY ({query}) TO STDOUT (FORMAT binary)"
-        with postgres.connect() as connection, connection.cursor() as cursor:
-            with cursor.copy(copying.encode()) as copy:
-                for _ in copy:
-                    pass
+        with (
+            postgres.connect() as connection,
+            connection.cursor() as cursor,
+            cursor.copy(copying.encode()) as copy,
+        ):
+            for _ in copy:
+                pass
     return time.monotonic() - began
 
 
@@ -63,9 +69,6 @@ def steps(
     postgres: Postgres, folder: Path, states: Sequence[str], s3: list[str]
 ) -> dict[str, float]:
     """Seconds by step, and peak memory, for the states from Postgres to the bucket."""
-    from b2_resources.s3_config import S3Config
-    from b2_resources.s3_store import S3Store
-
     endpoint, region, key_id, key, bucket = s3
     store = S3Store(
         S3Config(
@@ -109,8 +112,6 @@ def timed(took: dict[str, float], step: str, work):  # noqa: ANN001, ANN201 what
 
 def pair(home: Path, state: str | None, folder: Path) -> tuple[float, dict[str, float]]:
     """The floor here, the steps in a process of their own with a bucket of their own."""
-    from tests.servers.rclone_s3 import RcloneS3
-
     with EmbeddedPostgres(home / "postgres") as embedded:
         seconds = floor(embedded.ensure_running(), state)
         with (

@@ -4,7 +4,7 @@ The steps it takes are in tables.py; the claim and the audit rows behind it in s
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from outreach_assets.steps.record import (
     Ending,
     OpenRun,
     Status,
+    busy_error,
     claimed,
 )
 from outreach_assets.steps.upload import Published, repair
@@ -125,16 +126,18 @@ class RunAtWork:
 
     def close(self) -> None:
         """Write the audit rows, and raise when a state was held or failed."""
-        said = "; ".join(
-            f"{state} {ending.status}: {ending.details.get('error')}"
-            for state, ending in self.endings.items()
-            if ending.status in (Status.HELD, Status.FAILED)
-        )
+        states_by_trouble: dict[str, list[str]] = {}
+        for state, ending in self.endings.items():
+            if ending.status in (Status.HELD, Status.FAILED):
+                trouble = f"{ending.status}: {ending.details.get('error')}"
+                states_by_trouble.setdefault(trouble, []).append(state)
+        said = "; ".join(f"{', '.join(s)} {trouble}" for trouble, s in states_by_trouble.items())
         retryable = bool(self.failures) and all(
             isinstance(error, RetryableError) for error in self.failures.values()
         )
         if retryable and will_retry(self.context):
             # Nothing is closed: the next attempt finds these states as its own and closes them.
+            self.claim.wait()
             raise StatesNotPublishedYetError(said)
         self.claim.close(self.endings)
         if said:
@@ -161,10 +164,15 @@ def at_work(
         abandoned=abandoned,
     ) as claim:
         work = RunAtWork(context=context, claim=claim)
+        for state in claim.busy:
+            work.fail(state, busy_error([state]))
         try:
             yield work
         except OutreachError as error:
-            if not (isinstance(error, RetryableError) and will_retry(context)):
+            if isinstance(error, RetryableError) and will_retry(context):
+                with suppress(OutreachError):  # the database may be what is away
+                    claim.wait()
+            else:
                 _close_all(work, _failed(str(error)))
             raise
         except Exception as error:

@@ -118,8 +118,9 @@ def _from_neon(
     """
     manifests: list[Manifest] = []
     arrived: Counter[str] = Counter()
+    wanted = work.states
     with held_snapshot(work.claim.postgres) as snapshot:
-        for states in in_batches(snapshot, TABLES, work.states, resource.memory_mb):
+        for states in in_batches(snapshot, TABLES, wanted, resource.memory_mb):
             extracted = yield from _extract(work, duck, snapshot, states, progress)
             arrived.update({name: sum(t.rows.values()) for name, t in extracted.items()})
             if work.last >= Step.VALIDATE:
@@ -128,7 +129,7 @@ def _from_neon(
                 judged = Judged(extracted=extracted, verdicts=verdicts, states=states)
                 manifests += yield from _export(work, duck, resource, judged, progress)
             drop_rows(duck, TABLES)
-        if set(work.claim.states) == set(ALL_STATES):
+        if set(wanted) == set(ALL_STATES):
             hold_to_source(snapshot, TABLES, arrived)
     if work.last < Step.EXPORT:
         for state in work.states:
@@ -210,7 +211,12 @@ def _upload(
         progress.advanced([state], metadata.uploads([outcome]))
 
     outcomes = publish(
-        store, resource.exports, manifests, hold=work.claim.hold, published=published
+        store,
+        resource.exports,
+        manifests,
+        run_id=work.claim.run_id,
+        hold=work.claim.hold,
+        published=published,
     )
     done: dict[str, Published] = {}
     for state, outcome in outcomes.items():
@@ -221,18 +227,14 @@ def _upload(
             settle_exports(resource.exports, outcome)
     refresh_workbench(resource.folder, resource.exports)
     is_away = any(isinstance(e, StoreUnreachableError) for e in work.failures.values())
-    differing = (
-        {"store": "went away, so the published bytes were not looked at"}
-        if is_away
-        else differing_objects(store, [p.manifest for p in done.values()])
-    )
+    if not is_away:  # else the states that failed say it, and nobody could look
+        work.found(BYTES, MANIFEST, differing_objects(store, [p.manifest for p in done.values()]))
     for table in TABLES:
         for verdict in Verdict:
             facts = partial(metadata.published_file, store, table, verdict, done)
             yield from work.report(b2_key(table, verdict), facts, list(done))
     facts = partial(metadata.published_manifest, store, done)
     yield from work.report(MANIFEST, facts, list(done))
-    work.found(BYTES, MANIFEST, differing)
 
 
 def _record(work: RunAtWork, progress: Progress) -> Iterator[Result]:

@@ -1,5 +1,7 @@
 """`outreach demo`: everything once, on sample rows, with nothing but this machine."""
 
+import sys
+
 import typer
 
 from outreach_assets.command_line.database import fill
@@ -39,8 +41,8 @@ def demo() -> None:
             typer.echo(f"  {store.place_of(key)}")
     typer.echo(
         "\nNext:\n"
-        "  outreach run --all        every state\n"
-        "  outreach snapshots list   what has been published\n"
-        "  outreach dev              the graph in the Dagster UI, on http://127.0.0.1:3000"
+        f"  {sys.argv[0]} run --all        every state\n"
+        f"  {sys.argv[0]} snapshots list   what has been published\n"
+        f"  {sys.argv[0]} dev              the graph in the Dagster UI, on http://127.0.0.1:3000"
     )
     raise typer.Exit(outcome.exit_code)

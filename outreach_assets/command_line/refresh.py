@@ -256,7 +256,7 @@ def print_outcome(outcome: RunOutcome) -> None:
         for state, details in outcome.states.items()
     ]
     print_table(
-        f"{len(counted)} states in {outcome.seconds} s",
+        f"{len(counted)} state{'s' * (len(counted) != 1)} in {outcome.seconds} s",
         ["state", "status", *[c for t in TABLES for c in (t.name, "good", "bad")]],
         counted,
     )

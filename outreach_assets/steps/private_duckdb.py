@@ -91,10 +91,22 @@ def private_duckdb(limits: Limits) -> Iterator[Duck]:
         if limits.threads is not None:
             config["threads"] = limits.threads
         with (
+            _interrupts(),
             disk_errors(limits.folder),
             closing(duckdb.connect(":memory:", config=config)) as duck,
         ):
             yield duck
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Ctrl-C as Python knows it: DuckDB swallows it and says RuntimeError (seen, 1.5.5)."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from error
 
 
 @contextmanager

@@ -28,6 +28,18 @@ KILLED = "the run died without a word; whoever came next found its claim open"
 LOCK = 0x0047EAC4  # the first half of our advisory lock keys; the second is the state's number
 
 
+# Longer than any retry waits (retries.py), and than Dagster takes to come back to it.
+WAIT = """
+    UPDATE shq.open_runs
+    SET details = details || jsonb_build_object('waits_until', now() + interval '3 minutes')
+    WHERE run_id = %s"""
+
+WAITING = """
+    SELECT state FROM shq.open_runs
+    WHERE state = ANY(%s) AND run_id <> %s
+      AND (details ->> 'waits_until')::timestamptz > now()"""
+
+
 class Status(StrEnum):
     """How a run ended in a state."""
 
@@ -88,6 +100,15 @@ class Claim:
     run_id: str
     version: str
     states: Sequence[str]
+    """All states the run asked for."""
+
+    busy: Sequence[str]
+    """Those of them that another run works in: they are not ours."""
+
+    def wait(self) -> None:
+        """Say that the run tries again soon, so that nobody takes it for dead meanwhile."""
+        with self.postgres.connect() as connection:
+            connection.execute(WAIT, (self.run_id,))
 
     def hold(self) -> None:
         """Raise ClaimLostError unless the claim still stands; to be asked before publishing."""
@@ -117,32 +138,40 @@ def claimed(
     version: str,
     abandoned: Callable[[OpenRun], None],
 ) -> Iterator[Claim]:
-    """The states for this run alone. Raises StateBusyError naming those another run works in.
+    """The states for this run alone, but for those another run works in.
 
-    `abandoned` is called for each dead run found in one of them, before its audit row is written.
+    Raises StateBusyError when those are all. `abandoned` is called for each dead run found in one
+    of ours, before its audit row is written.
     """
     with _connection_for_locks(postgres) as connection:
-        busy = [state for state in states if not _try_lock(connection, state)]
-        if busy:
-            raise StateBusyError(
-                f"another run is at work in {', '.join(busy)}: wait for it, or cancel it"
-            )
-        _sweep(postgres, states, abandoned, run_id=run_id)
+        waiting = _waiting(postgres, states, run_id)
+        ours = [s for s in states if s not in waiting and _try_lock(connection, s)]
         claim = Claim(
             postgres=postgres,
             connection=connection,
             run_id=run_id,
             version=version,
             states=states,
+            busy=[state for state in states if state not in ours],
         )
+        if not ours:
+            raise busy_error(claim.busy)
+        _sweep(postgres, ours, abandoned, run_id=run_id)
         try:
-            _open(postgres, states, run_id=run_id, version=version)
+            _open(postgres, ours, run_id=run_id, version=version)
         except Exception:
             raise
         except BaseException:  # Ctrl-C just now: they may be open or not
-            claim.close(dict.fromkeys(states, CANCELLED_BY_SOMEBODY))
+            claim.close(dict.fromkeys(ours, CANCELLED_BY_SOMEBODY))
             raise
         yield claim
+
+
+def busy_error(states: Sequence[str]) -> StateBusyError:
+    """Another run works in these."""
+    return StateBusyError(
+        f"another run is at work in {', '.join(states)}: wait for it, or cancel it"
+    )
 
 
 @contextmanager
@@ -163,7 +192,8 @@ def _connection_for_locks(postgres: Postgres) -> Iterator[Connection]:
 def sweep_abandoned(postgres: Postgres, abandoned: Callable[[OpenRun], None]) -> list[OpenRun]:
     """Close what dead runs left open in any state; returns what was closed."""
     with _connection_for_locks(postgres) as connection:
-        open_states = {run.state for run in _open_runs(postgres, ALL_STATES)}
+        waiting = _waiting(postgres, ALL_STATES, "")
+        open_states = {run.state for run in _open_runs(postgres, ALL_STATES)}.difference(waiting)
         free = [state for state in sorted(open_states) if _try_lock(connection, state)]
         return _sweep(postgres, free, abandoned, run_id=None)
 
@@ -197,6 +227,12 @@ def _sweep(
     return dead
 
 
+def _waiting(postgres: Postgres, states: Sequence[str], run_id: str) -> set[str]:
+    """The states that another run than this one tries again in soon."""
+    with _migrated(postgres), postgres.connect() as connection:
+        return {row[0] for row in connection.execute(WAITING, (list(states), run_id))}
+
+
 def _try_lock(connection: Connection, state: str) -> bool:
     row = connection.execute(
         "SELECT pg_try_advisory_xact_lock(%s, %s)", (LOCK, ALL_STATES.index(state))
@@ -205,19 +241,25 @@ def _try_lock(connection: Connection, state: str) -> bool:
 
 
 def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
+    with _migrated(postgres), postgres.connect() as connection:
+        connection.execute("SELECT FROM shq.audit_log LIMIT 0")  # before, not after the work
+        rows = connection.execute(
+            "SELECT run_id, state, details ->> 'version' FROM shq.open_runs "
+            "WHERE state = ANY(%s) ORDER BY started_at",
+            (list(states),),
+        ).fetchall()
+    return [OpenRun(run_id=run_id, state=state, version=v) for run_id, state, v in rows]
+
+
+@contextmanager
+def _migrated(postgres: Postgres) -> Iterator[None]:
+    """Raise NotMigratedError when the project's own tables are not there."""
     try:
-        with postgres.connect() as connection:
-            connection.execute("SELECT FROM shq.audit_log LIMIT 0")  # before, not after the work
-            rows = connection.execute(
-                "SELECT run_id, state, details ->> 'version' FROM shq.open_runs "
-                "WHERE state = ANY(%s) ORDER BY started_at",
-                (list(states),),
-            ).fetchall()
+        yield
     except (UndefinedTable, UndefinedSchema):
         raise NotMigratedError(
             f"{postgres.name} has no shq.open_runs or no shq.audit_log: run `outreach db migrate`"
         ) from None
-    return [OpenRun(run_id=run_id, state=state, version=v) for run_id, state, v in rows]
 
 
 def _open(postgres: Postgres, states: Sequence[str], *, run_id: str, version: str) -> None:

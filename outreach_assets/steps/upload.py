@@ -6,6 +6,7 @@ what readers find under a newest key always belongs to some manifest. A run that
 between is mended by `repair`, which the next run of that state calls first (at_work.py).
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -69,6 +70,7 @@ def publish(
     exports: Path,
     manifests: Sequence[Manifest],
     *,
+    run_id: str = "",
     hold: Callable[[], None] = lambda: None,
     published: Callable[[str, Published], None] = lambda _state, _published: None,
 ) -> dict[str, Published | OutreachError]:
@@ -76,7 +78,9 @@ def publish(
 
     One state's error does not stop the others, except that nothing more is tried once the store
     has refused or cannot be reached, or `hold` has said that the states are not ours any more:
-    it is asked before each manifest. `published` hears of each state at once, from any thread.
+    it is asked before each manifest. What `run_id` has published before, in an attempt that failed
+    later, counts as published again, not as unchanged. `published` hears of each state at once,
+    from any thread.
     """
     gone: list[OutreachError] = []
 
@@ -84,7 +88,7 @@ def publish(
         if gone:
             return gone[0]
         try:
-            outcome = _publish_state(store, exports, manifest, hold)
+            outcome = _publish_state(store, exports, manifest, run_id, hold)
         except OutreachError as error:
             if isinstance(error, StoreRefusedError | StoreUnreachableError | ClaimLostError):
                 gone.append(error)
@@ -147,20 +151,31 @@ def exported_snapshots(exports: Path, states: Iterable[str]) -> list[Manifest]:
 
 
 def differing_objects(store: ObjectStore, manifests: Sequence[Manifest]) -> dict[str, str]:
-    """What in the store is not what the manifests say, by key; asks the store itself, by HEAD."""
+    """What in the store is not what the manifests say, by key; asks the store itself.
+
+    By HEAD, and by reading what has come without our sha256, such as through another program.
+    """
 
     def differs(file: FileFacts) -> str | None:
         try:
             found = store.head(file.key)
         except ObjectMissingError:
             return "is missing"
-        same = (found.sha256, found.size_bytes) == (file.sha256, file.size_bytes)
+        sha256 = found.sha256 or _read_sha256(store, file.key)
+        same = (sha256, found.size_bytes) == (file.sha256, file.size_bytes)
         return None if same else "has other bytes"
 
     files = [file for manifest in manifests for file in manifest.files]
     with ThreadPoolExecutor(WORKERS) as pool:
         found = zip(files, pool.map(differs, files), strict=True)
         return {file.key: problem for file, problem in found if problem is not None}
+
+
+def _read_sha256(store: ObjectStore, key: str) -> str:
+    digest = hashlib.sha256()
+    for block in store.stream(key):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def repair(store: ObjectStore, state: str) -> None:
@@ -186,7 +201,7 @@ def take_back(store: ObjectStore, state: str) -> frozenset[str]:
 
 
 def _publish_state(
-    store: ObjectStore, exports: Path, manifest: Manifest, hold: Callable[[], None]
+    store: ObjectStore, exports: Path, manifest: Manifest, run_id: str, hold: Callable[[], None]
 ) -> Published:
     versions = take_back(store, manifest.state)
     last = latest_manifest(store, manifest.state)
@@ -194,8 +209,7 @@ def _publish_state(
         newest, previous = last
         if newest.says_the_same_as(manifest):
             _make_newest(store, newest)
-            # An earlier attempt of this very run may have published it.
-            ours = newest.run_id == manifest.run_id
+            ours = newest.run_id == run_id
             outcome = Outcome.PUBLISHED if ours else Outcome.UNCHANGED
             return Published(outcome=outcome, manifest=newest, uploaded_bytes=0, versions=versions)
         if newest.version >= manifest.version:

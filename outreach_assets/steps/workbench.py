@@ -41,8 +41,11 @@ def refresh_workbench(home: Path, exports: Path) -> Path | None:
     for dead in sweep_dead(path.parent):
         _part(path, dead).unlink(missing_ok=True)
     with marked_alive(path.parent, name), disk_errors(home):
-        _make(_part(path, name), exports, views)
-        _part(path, name).replace(path)
+        try:
+            _make(_part(path, name), exports, views)
+            _part(path, name).replace(path)
+        finally:
+            _part(path, name).unlink(missing_ok=True)
     return path
 
 

@@ -64,4 +64,4 @@ def test_a_full_disk_is_named_and_leaves_nothing_half(tmp_path: Path) -> None:
     assert full.startswith("full: no room left under")
     assert "OUTREACH_HOME" in full
     assert left == "left: [] [] []"
-    assert then == "then: {'PA': 0, 'WV': 50000}"
+    assert then == "then: {'PA': 0, 'WV': 150000}"

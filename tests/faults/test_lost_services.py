@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,8 @@ from tests.servers.rclone_s3 import RcloneS3
 pytestmark = pytest.mark.slow
 
 FAILED, PARTLY = 1, 3
+
+TRIES = 4
 
 
 @pytest.fixture
@@ -85,16 +88,21 @@ def test_a_database_that_is_killed_meanwhile(
 )
 def test_a_claim_that_is_lost_publishes_nothing_more(workplace: Workplace, moment: Moment) -> None:
     chance = random.Random(5)  # noqa: S311 no secret
-    with workplace.started(*run_words(STATES), "--json") as process:
-        moment(workplace, process, chance)
-        assert workplace.postgres is not None
-        answers(
-            workplace.postgres,
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        )
-        before = len(workplace.manifests())
-        finished = ended(process)
+    for _ in range(TRIES):  # until it hits work
+        workplace.touch()
+        began = len(workplace.manifests())
+        with workplace.started(*run_words(STATES), "--json") as process:
+            moment(workplace, process, chance)
+            assert workplace.postgres is not None
+            answers(
+                workplace.postgres,
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            )
+            before = len(workplace.manifests())
+            finished = ended(process)
+        if finished.code or before < began + len(STATES):
+            break
     assert finished.code in {FAILED, PARTLY}, finished.said
     assert "held the states was lost" in finished.result["error"]
     assert len(workplace.manifests()) <= before + 8  # those whose files were up just then
@@ -109,17 +117,17 @@ def test_a_bucket_that_goes_away_in_the_middle(s3_workplace: Workplace, s3: Rclo
     """What was published counts as such, the others are named, the next run publishes them."""
     port = int(s3.endpoint.rpartition(":")[2])
     with s3_workplace.started(*run_words(STATES), "--json") as process:
-        wait_until(process, s3_workplace.manifests)
+        wait_until(process, lambda: len(s3_workplace.manifests()) > 2)
         s3.stop()
         finished = ended(process)
     s3.start(port)
-    assert finished.code == PARTLY, finished.said
+    # A state whose receipt is there and whose newest files are not counts as failed.
+    assert finished.code in {FAILED, PARTLY}, finished.said
     there = {key.split("/")[1].upper() for key in s3_workplace.manifests()}
     said = {state for state, status in finished.statuses.items() if status == "published"}
-    assert said
     assert said <= there
     for state in set(STATES) - said:
-        assert f"{state} failed" in finished.result["error"]
+        assert re.search(rf"\b{state}\b[A-Z, ]* failed: ", finished.result["error"])
     assert_tells_nobody(s3_workplace, finished)
     assert half_published(s3_workplace.store) == []
     after = s3_workplace.refresh()

@@ -38,7 +38,7 @@ from outreach_assets.steps.record import claimed
 from outreach_core.postgres import Postgres
 postgres = Postgres(conninfo=sys.stdin.readline().strip(), name="the test's")
 with claimed(
-    postgres, ["PA", "WV"], run_id="killed", version="{VERSION}", abandoned=lambda run: None
+    postgres, ["PA", "WV"], run_id="killed", version="{VERSION}", abandoned=lambda _run: None
 ):
     print("claimed", flush=True)
     time.sleep(300)
@@ -103,16 +103,37 @@ def test_of_two_claimers_at_once_the_second_is_told_which_state_is_busy(
 ) -> None:
     migrate(postgres)
     with a_claim(postgres, "PA", "WV") as first:
-        with (
-            pytest.raises(StateBusyError, match="in WV:"),
-            a_claim(postgres, "OH", "WV", run_id="r2"),
-        ):
-            pass
+        with a_claim(postgres, "OH", "WV", run_id="r2") as second:
+            assert second.busy == ["WV"]
+            second.close({"OH": PUBLISHED, "WV": PUBLISHED})
         first.hold()
         first.close({"WV": PUBLISHED, "PA": PUBLISHED})
     assert sorted(audit(postgres)) == [("PA", "published"), ("WV", "published")]
-    assert audit(postgres, "r2") == []
+    assert audit(postgres, "r2") == [("OH", "published")]
     assert open_runs(postgres) == []
+
+
+def test_a_run_that_only_wants_busy_states_is_refused(postgres: Postgres) -> None:
+    migrate(postgres)
+    with (
+        a_claim(postgres, "WV"),
+        pytest.raises(StateBusyError, match="in WV:"),
+        a_claim(postgres, "WV", run_id="r2"),
+    ):
+        pass
+    assert audit(postgres, "r2") == []
+
+
+def test_a_run_that_waits_to_try_again_is_not_taken_for_dead(postgres: Postgres) -> None:
+    migrate(postgres)
+    with a_claim(postgres, "WV") as first:
+        first.wait()
+    assert sweep_abandoned(postgres, lambda _run: None) == []
+    with pytest.raises(StateBusyError), a_claim(postgres, "WV", run_id="r2"):
+        pass
+    with a_claim(postgres, "WV") as again:
+        again.close({"WV": PUBLISHED})
+    assert audit(postgres) == [("WV", "published")]
 
 
 def test_other_states_can_be_claimed_meanwhile(postgres: Postgres) -> None:

@@ -89,8 +89,10 @@ def exported(home: Path, name: str = "Acme", *, version: str = V1, states: tuple
     return list(manifests.values())
 
 
-def publish_one(store: ObjectStore, home: Path, manifest: Manifest) -> Published:
-    [outcome] = publish(store, home / "exports", [manifest]).values()
+def publish_one(
+    store: ObjectStore, home: Path, manifest: Manifest, run_id: str = "another"
+) -> Published:
+    [outcome] = publish(store, home / "exports", [manifest], run_id=run_id).values()
     if isinstance(outcome, OutreachError):
         raise outcome
     return outcome
@@ -265,8 +267,17 @@ def test_a_second_attempt_of_a_run_that_had_published_says_published(
     store: ObjectStore, tmp_path: Path
 ) -> None:
     [manifest] = exported(tmp_path)
-    publish_one(store, tmp_path, manifest)
-    assert publish_one(store, tmp_path, manifest).outcome is Outcome.PUBLISHED
+    publish_one(store, tmp_path, manifest, manifest.run_id)
+    again = publish_one(store, tmp_path, manifest, manifest.run_id)
+    assert again.outcome is Outcome.PUBLISHED
+
+
+def test_a_later_run_that_uploads_the_same_export_says_unchanged(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    [manifest] = exported(tmp_path)
+    publish_one(store, tmp_path, manifest, manifest.run_id)
+    assert publish_one(store, tmp_path, manifest).outcome is Outcome.UNCHANGED
 
 
 def parquet_under(exports: Path) -> set[str]:
