@@ -12,6 +12,9 @@ from outreach_core.states import ALL_STATES, checked_states
 if TYPE_CHECKING:
     from outreach_assets.steps.manifest import Manifest
 
+EXPORTS_FOLDER = "exports"
+"""Below OUTREACH_HOME, as PrivateDuckDBResource has it."""
+
 app = typer.Typer(no_args_is_help=True, help="What has been published.")
 
 
@@ -45,6 +48,43 @@ def list_command(
             for m in found
         ],
     )
+
+
+@app.command("fetch")
+def fetch_command(
+    state: Annotated[
+        list[str] | None, typer.Option("--state", "-s", help="Only these states.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+) -> None:
+    """The newest snapshots from the store to this machine, and the workbench made anew over them.
+
+    Examples: `outreach snapshots fetch` · `outreach snapshots fetch --state WV`
+    """
+    from b2_resources.build_store import build_store  # noqa: PLC0415
+    from outreach_assets.steps.fetch import fetch_newest  # noqa: PLC0415
+    from outreach_assets.steps.workbench import refresh_workbench  # noqa: PLC0415
+
+    settings = load_settings()
+    exports = settings.home / EXPORTS_FOLDER
+    states = checked_states(state) if state else ALL_STATES
+    found = fetch_newest(
+        build_store(settings),
+        exports,
+        states,
+        fetched=lambda one: typer.echo(
+            f"{one.manifest.state} {one.manifest.version}: {one.files} files downloaded", err=True
+        ),
+    )
+    workbench = refresh_workbench(settings.home, exports)
+    if as_json:
+        versions = {one.manifest.state: one.manifest.version for one in found}
+        print_json({"snapshots": versions, "workbench": workbench})
+        return
+    typer.echo(f"{len(found)} snapshots under {exports}")
+    if workbench is not None:
+        typer.echo(f"workbench: {workbench}")
 
 
 def _newest() -> "Iterator[Manifest]":
