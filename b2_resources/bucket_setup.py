@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from xml.etree import ElementTree as ET
 
+from b2_resources.hybrid_store import HybridStore
 from b2_resources.meter import Charge
-from b2_resources.object_store import StoreRefusedError
+from b2_resources.object_store import ObjectStore, StoreRefusedError
 from b2_resources.s3_client import S3Client
 from b2_resources.s3_multipart import abort_stale_uploads, open_uploads
 from b2_resources.s3_store import S3Store
@@ -34,11 +35,12 @@ class Usage:
     """None where the store does not tell."""
     hidden_bytes: int = 0
     open_uploads: int = 0
+    dollars_per_tb_month: float = DOLLARS_PER_TB_MONTH
 
     @property
     def month_dollars(self) -> float:
         """For storage, by Backblaze's published price; requests and downloads come on top."""
-        return (self.size_bytes + self.hidden_bytes) / 1e12 * DOLLARS_PER_TB_MONTH
+        return (self.size_bytes + self.hidden_bytes) / 1e12 * self.dollars_per_tb_month
 
 
 def set_up(
@@ -56,8 +58,22 @@ def set_up(
     yield Finding(check="uploads", result=Result.OK, found=f"{aborted} forgotten ones aborted")
 
 
-def usage(store: S3Store, *, prefix: str = "") -> Usage:
-    """Counts all versions where the store lists them, the objects where it does not."""
+def usage(store: ObjectStore, *, prefix: str = "") -> Usage:
+    """Counts all versions where the store lists them, the objects where it does not.
+
+    Of a hybrid store, what its bucket holds; a folder costs nothing.
+    """
+    match store:
+        case S3Store():
+            return _bucket_usage(store, prefix)
+        case HybridStore(far=far):
+            return _bucket_usage(far, prefix)
+        case _:
+            sizes = [found.size_bytes for found in store.list_objects(prefix)]
+            return Usage(objects=len(sizes), size_bytes=sum(sizes), dollars_per_tb_month=0)
+
+
+def _bucket_usage(store: S3Store, prefix: str) -> Usage:
     uploads = sum(1 for _ in open_uploads(store.client, prefix))
     try:
         versions = list(_version_sizes(store.client, prefix))

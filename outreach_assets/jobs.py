@@ -3,6 +3,7 @@
 import dagster as dg
 
 from outreach_assets.assets.chain import chain
+from outreach_assets.assets.usage import USAGE
 
 REFRESH_TABLES = "refresh_tables_job"
 
@@ -10,5 +11,12 @@ refresh_tables_job = dg.define_asset_job(
     REFRESH_TABLES,
     selection=dg.AssetSelection.assets(*(spec.key for spec in chain())),
     description="A state from Neon to published Parquet: the whole chain.",
+    executor_def=dg.in_process_executor,
+)
+
+store_usage_job = dg.define_asset_job(
+    "store_usage_job",
+    selection=dg.AssetSelection.assets(USAGE),
+    description="What the store holds and what a month of it costs.",
     executor_def=dg.in_process_executor,
 )

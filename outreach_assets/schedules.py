@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from outreach_assets.jobs import refresh_tables_job
+from outreach_assets.jobs import refresh_tables_job, store_usage_job
 from outreach_core.states import ALL_STATES
 
 
@@ -15,3 +15,13 @@ def nightly_refresh_schedule() -> dg.RunRequest:
             "dagster/asset_partition_range_end": ALL_STATES[-1],
         }
     )
+
+
+# Off until somebody switches it on: a listing of everything costs class C requests.
+store_usage_schedule = dg.ScheduleDefinition(
+    name="store_usage_schedule",
+    job=store_usage_job,
+    cron_schedule="45 4 * * *",
+    execution_timezone="UTC",
+    description="Once a day, after the nightly refresh: enough to see a bill grow.",
+)

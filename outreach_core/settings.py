@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     outreach_duckdb_memory_mb: int = Field(default=400, ge=64)
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
     outreach_duckdb_temp_gb: int = Field(default=50, ge=1)
+    outreach_storage_budget_dollars: float = Field(default=10.0, ge=0)
 
     @field_validator("*", mode="before")
     @classmethod

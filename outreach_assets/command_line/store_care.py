@@ -167,18 +167,12 @@ def usage(*, prefix: Prefix = "", as_json: AsJson = False) -> None:
 
     Example: `outreach store usage --json`
     """
-    from b2_resources.bucket_setup import Usage  # noqa: PLC0415
     from b2_resources.bucket_setup import usage as usage_of  # noqa: PLC0415
     from b2_resources.build_store import build_store  # noqa: PLC0415
 
-    settings = load_settings()
-    if settings.store_mode.value == Mode.LOCAL.value:
-        sizes = [found.size_bytes for found in build_store(settings).list_objects(prefix)]
-        found, dollars = Usage(objects=len(sizes), size_bytes=sum(sizes)), 0.0
-    else:
-        found = usage_of(_bucket(), prefix=prefix)
-        dollars = found.month_dollars
-    _report("usage", {**vars(found), "month_dollars": round(dollars, 4)}, as_json=as_json)
+    found = usage_of(build_store(load_settings()), prefix=prefix)
+    said = {**vars(found), "month_dollars": round(found.month_dollars, 4)}
+    _report("usage", said, as_json=as_json)
 
 
 def _findings(settings: "Settings") -> Iterator[Finding]:
