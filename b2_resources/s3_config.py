@@ -20,7 +20,7 @@ class S3Config:
     bucket: str
     answer_seconds: float = 60
     """How long the other side may stay silent before the connection counts as dead."""
-    patience_seconds: float = 180
+    patience_seconds: float = 60
     """How long one request may be tried again; a try that has begun is let finish."""
 
     def __post_init__(self) -> None:

@@ -65,7 +65,9 @@ def loaded(home: Path) -> subprocess.CompletedProcess[str]:
 def test_the_code_location_loads_with_an_empty_environment(
     loaded: subprocess.CompletedProcess[str],
 ) -> None:
-    assert loaded.stdout.split() == sorted(key for keys in GROUPS.values() for key in keys)
+    assert loaded.stdout.split() == sorted(
+        ["b2/usage", *(key for keys in GROUPS.values() for key in keys)]
+    )
 
 
 def test_loading_writes_nothing(loaded: subprocess.CompletedProcess[str], home: Path) -> None:
@@ -136,7 +138,10 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
         "abandoned_runs_sensor",
         "owed_objects_sensor",
     }
-    assert {s.name for s in defs.schedules or ()} == {"nightly_refresh_schedule"}
+    assert {s.name for s in defs.schedules or ()} == {
+        "nightly_refresh_schedule",
+        "store_usage_schedule",
+    }
 
 
 def test_states_per_run_cuts_a_backfill_into_runs() -> None:

@@ -79,6 +79,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_DUCKDB_MEMORY_MB": "65",
         "OUTREACH_DUCKDB_THREADS": "2",
         "OUTREACH_DUCKDB_TEMP_GB": "7",
+        "OUTREACH_STORAGE_BUDGET_DOLLARS": "2.5",
     }
     assert values.keys() == set(variable_names())
     settings = load(**values)
