@@ -218,6 +218,8 @@ def _upload(
         hold=work.claim.hold,
         published=published,
     )
+    # Dagster does not tell us of a cancelled run while it works on what we yield.
+    work.claim.note(work.endings)
     done: dict[str, Published] = {}
     for state, outcome in outcomes.items():
         if isinstance(outcome, OutreachError):

@@ -34,6 +34,12 @@ WAIT = """
     SET details = details || jsonb_build_object('waits_until', now() + interval '3 minutes')
     WHERE run_id = %s"""
 
+NOTE = """
+    UPDATE shq.open_runs SET details = details || jsonb_build_object('ending', %s::jsonb)
+    WHERE run_id = %s AND state = %s"""
+
+NOTED = "SELECT state, details -> 'ending' FROM shq.open_runs WHERE run_id = %s"
+
 WAITING = """
     SELECT state FROM shq.open_runs
     WHERE state = ANY(%s) AND run_id <> %s
@@ -109,6 +115,17 @@ class Claim:
         """Say that the run tries again soon, so that nobody takes it for dead meanwhile."""
         with self.postgres.connect() as connection:
             connection.execute(WAIT, (self.run_id,))
+
+    def note(self, endings: Mapping[str, Ending]) -> None:
+        """Keep how these states have ended with their open rows, for when nobody can ask us."""
+        with self.postgres.connect() as connection, connection.cursor() as cursor:
+            cursor.executemany(
+                NOTE,
+                [
+                    (json.dumps({"status": e.status, "details": e.details}), self.run_id, state)
+                    for state, e in endings.items()
+                ],
+            )
 
     def hold(self) -> None:
         """Raise ClaimLostError unless the claim still stands; to be asked before publishing."""
@@ -199,11 +216,19 @@ def sweep_abandoned(postgres: Postgres, abandoned: Callable[[OpenRun], None]) ->
 
 
 def close_cancelled(postgres: Postgres, run_id: str) -> None:
-    """Write the audit rows of a run that somebody cancelled, where it could not do so itself."""
+    """Write the audit rows of a run that somebody cancelled, where it could not do so itself.
+
+    A state that had ended before, as the run has noted, ends as it did.
+    """
     found = [run for run in _open_runs(postgres, ALL_STATES) if run.run_id == run_id]
     with postgres.connect() as connection:
+        noted = dict(connection.execute(NOTED, (run_id,)).fetchall())
         for run in found:
-            _close(connection, run, CANCELLED_BY_SOMEBODY)
+            ending = CANCELLED_BY_SOMEBODY
+            if noted.get(run.state):
+                said = noted[run.state]
+                ending = Ending(status=Status(said["status"]), details=said["details"])
+            _close(connection, run, ending)
 
 
 def _sweep(
