@@ -12,10 +12,9 @@ from outreach_assets.assets.usage import USAGE, build_usage
 from tests.servers.rclone_s3 import RcloneS3
 
 
-def materialized(store: B2Resource, budget: float) -> dg.ExecuteInProcessResult:
-    return dg.materialize(
-        [build_usage(budget)], resources={"b2": store}, instance=dg.DagsterInstance.ephemeral()
-    )
+def materialized(store: B2Resource, budget: float, home: Path) -> dg.ExecuteInProcessResult:
+    instance = dg.DagsterInstance.ephemeral(tempdir=str(home))
+    return dg.materialize([build_usage(budget)], resources={"b2": store}, instance=instance)
 
 
 def numbers(result: dg.ExecuteInProcessResult) -> dict[str, object]:
@@ -25,8 +24,8 @@ def numbers(result: dg.ExecuteInProcessResult) -> dict[str, object]:
 
 
 def test_a_folder_is_counted_and_costs_nothing(tmp_path: Path) -> None:
-    LocalStore(tmp_path).put_bytes("a/b", b"12345")
-    found = numbers(materialized(B2Resource(local_root=str(tmp_path)), 0))
+    LocalStore(tmp_path / "store").put_bytes("a/b", b"12345")
+    found = numbers(materialized(B2Resource(local_root=str(tmp_path / "store")), 0, tmp_path))
     assert (found["objects"], found["bytes"], found["month_dollars"]) == (1, 5, 0)
 
 
@@ -47,6 +46,7 @@ def test_a_bucket_above_its_budget_is_a_warning(
                 bucket="bucket",
             ),
             budget,
+            tmp_path,
         )
     assert numbers(result)["bytes"] == 100_000
     [check] = result.get_asset_check_evaluations()
