@@ -9,7 +9,6 @@ from b2_resources.s3_config import THIS_MACHINE
 from outreach_core.findings import Finding, Result
 
 B2_HOST = re.compile(r"s3\.([a-z]{2}(?:-[a-z]+)+-\d{3})\.backblazeb2\.com")
-ANY_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d{3}")
 MASTER_KEY_ID = re.compile(r"[0-9a-f]{12}")
 KEY_ID_LETTERS, SECRET_LETTERS = 25, 31
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.IGNORECASE)

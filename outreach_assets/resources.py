@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from outreach_assets.steps.export import EXPORTS_FOLDER
 from outreach_assets.steps.private_duckdb import Duck, Limits, private_duckdb
 from outreach_core.neon import open_embedded
 from outreach_core.postgres import Postgres
@@ -64,7 +65,7 @@ class PrivateDuckDBResource(dg.ConfigurableResource[Duck]):
     @property
     def exports(self) -> Path:
         """Where exported files lie, keyed as in the store."""
-        return self.folder / "exports"
+        return self.folder / EXPORTS_FOLDER
 
     def open(self) -> AbstractContextManager[Duck]:
         """A database in memory, closed and its spill folder removed when the block ends."""

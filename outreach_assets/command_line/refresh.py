@@ -19,7 +19,7 @@ from outreach_assets.command_line.instance import (
     start_database_meanwhile,
 )
 from outreach_assets.command_line.show import RunProgress, print_json, print_table
-from outreach_core.errors import OutreachError, PermanentError, SettingsError
+from outreach_core.errors import OutreachError, SettingsError
 from outreach_core.life_marks import marked_alive, sweep_dead
 from outreach_core.states import ALL_STATES, checked_states, contiguous_ranges
 
@@ -33,10 +33,6 @@ GONE_WELL = {"published", "unchanged"}
 INTERRUPTS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
 RUNS_FOLDER = "runs"
 """Below OUTREACH_HOME: a mark for each run of this command that is alive."""
-
-
-class RunFailedError(PermanentError):
-    """Dagster could not even begin the run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,6 @@ from outreach_core.states import ALL_STATES, checked_states
 if TYPE_CHECKING:
     from outreach_assets.steps.manifest import Manifest
 
-EXPORTS_FOLDER = "exports"
-"""Below OUTREACH_HOME, as PrivateDuckDBResource has it."""
-
 app = typer.Typer(no_args_is_help=True, help="What has been published.")
 
 
@@ -63,6 +60,7 @@ def fetch_command(
     Examples: `outreach snapshots fetch` · `outreach snapshots fetch --state WV`
     """
     from b2_resources.build_store import build_store  # noqa: PLC0415
+    from outreach_assets.steps.export import EXPORTS_FOLDER  # noqa: PLC0415
     from outreach_assets.steps.fetch import fetch_newest  # noqa: PLC0415
     from outreach_assets.steps.workbench import refresh_workbench  # noqa: PLC0415
 

@@ -31,6 +31,9 @@ COMPRESSION = (
     "STRING_DICTIONARY_PAGE_SIZE_LIMIT 65536"
 )
 
+EXPORTS_FOLDER = "exports"
+"""Below OUTREACH_HOME: exported files, keyed as in the store."""
+
 FILE = "outreach_file"
 """The column that names a row's file when several are read; no source has one of that name."""
 

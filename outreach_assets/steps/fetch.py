@@ -42,13 +42,13 @@ def fetch_newest(
     """
     done = []
     for state in states:
-        found = latest_manifest(store, state)
+        versions = frozenset(manifest_versions(store, state))
+        found = latest_manifest(store, state, versions)
         if found is None:
             continue
         manifest, _ = found
         with disk_errors(exports):
             count = sum(_fetch(store, exports, file) for file in manifest.files)
-        versions = frozenset(manifest_versions(store, state))
         settle_exports(
             exports,
             Published(

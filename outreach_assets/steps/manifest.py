@@ -5,7 +5,7 @@ A snapshot without a manifest does not exist. Writing one is for export.py (here
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -112,12 +112,18 @@ def read_manifest(body: bytes, where: str) -> Manifest:
         raise ManifestUnreadableError(f"{where} is no manifest: {at} {problem['msg']}") from None
 
 
-def latest_manifest(store: ObjectStore, state: str) -> tuple[Manifest, Previous] | None:
-    """The newest receipt of a state and how the next one refers to it; None when there is none."""
-    versions = list(manifest_versions(store, state))
+def latest_manifest(
+    store: ObjectStore, state: str, versions: Collection[str] | None = None
+) -> tuple[Manifest, Previous] | None:
+    """The newest receipt of a state and how the next one refers to it; None when there is none.
+
+    `versions`, where the caller has listed them already, saves a listing: B2 bills those.
+    """
+    if versions is None:
+        versions = list(manifest_versions(store, state))
     if not versions:
         return None
-    key = keys.manifest_key(state, versions[-1])
+    key = keys.manifest_key(state, max(versions))
     body = get_bytes(store, key)
     manifest = read_manifest(body, store.place_of(key))
     return manifest, Previous(version=manifest.version, sha256=hashlib.sha256(body).hexdigest())

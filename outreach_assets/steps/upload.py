@@ -180,8 +180,7 @@ def _read_sha256(store: ObjectStore, key: str) -> str:
 
 def repair(store: ObjectStore, state: str) -> None:
     """Mend what a dead run left half published. Only for who has claimed the state."""
-    take_back(store, state)
-    last = latest_manifest(store, state)
+    last = latest_manifest(store, state, take_back(store, state))
     if last is not None:
         _make_newest(store, last[0])
 
@@ -204,7 +203,7 @@ def _publish_state(
     store: ObjectStore, exports: Path, manifest: Manifest, run_id: str, hold: Callable[[], None]
 ) -> Published:
     versions = take_back(store, manifest.state)
-    last = latest_manifest(store, manifest.state)
+    last = latest_manifest(store, manifest.state, versions)
     if last is not None:
         newest, previous = last
         if newest.says_the_same_as(manifest):

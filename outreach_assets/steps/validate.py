@@ -28,9 +28,6 @@ class Tally:
         return int(self.key_hash, 16)
 
 
-NOTHING = Tally(rows=0, key_hash="0")
-
-
 @dataclass(frozen=True, kw_only=True)
 class StateVerdict:
     """How one table's rows of one state were judged."""
@@ -72,8 +69,7 @@ def split_rows(duck: Duck, tables: Sequence[Table], states: Sequence[str]) -> Ve
 def split_sql(duck: Duck, table: Table) -> Iterator[str]:
     """The statements that make `<table>_good` and `<table>_bad` from `<table>_raw`."""
     columns = ", ".join(quoted(name) for name in source_columns(duck, table))
-    bad = " OR ".join(rule.broken for rule in table.errors) or "FALSE"
-    good = " AND ".join(f"NOT {rule.broken}" for rule in table.errors) or "TRUE"
+    good, bad = _is_good(table), _is_bad(table)
     named = ", ".join(f"CASE WHEN {rule.broken} THEN '{rule.name}' END" for rule in table.errors)
     reasons = f"list_filter([{named}]::VARCHAR[], lambda reason: reason IS NOT NULL)"
     yield f"""
@@ -97,6 +93,15 @@ def _hashed_columns(duck: Duck, table: Table) -> Iterator[str]:
             yield quoted(name)
             if duck_type.endswith("]"):
                 yield f"len({quoted(name)})"
+
+
+def _is_good(table: Table) -> str:
+    return " AND ".join(f"NOT {rule.broken}" for rule in table.errors) or "TRUE"
+
+
+def _is_bad(table: Table) -> str:
+    """Said by itself, not as the opposite of good: that they are is what the tallies check."""
+    return " OR ".join(rule.broken for rule in table.errors) or "FALSE"
 
 
 def reasons_to_hold(verdicts: Verdicts, state: str) -> list[str]:
@@ -128,8 +133,7 @@ def _verdict_sql(duck: Duck, table: Table) -> str:
     """One pass: per state the three tallies, the row hash, the keys, the broken rules."""
     columns = ", ".join(_hashed_columns(duck, table))
     key = quoted(table.key)
-    bad = " OR ".join(rule.broken for rule in table.errors) or "FALSE"
-    good = " AND ".join(f"NOT {rule.broken}" for rule in table.errors) or "TRUE"
+    good, bad = _is_good(table), _is_bad(table)
     broken = "".join(f", count(*) FILTER ({rule.broken})" for rule in table.rules)
     return f"""
         SELECT {STATE}, {key_tally(table.key)},
