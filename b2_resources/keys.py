@@ -31,6 +31,8 @@ _SNAPSHOT = re.compile(
     rf"(?P=table)_(?P=verdict)(?:_(?P<version>{VERSION}))?\.parquet"
 )
 _MANIFEST = re.compile(_STATE + rf"manifests/(?P<version>{VERSION})\.json")
+_CHANGES = re.compile(_STATE + rf"changes/verdict_changes_(?P<version>{VERSION})\.parquet")
+_HELD = re.compile(_STATE + rf"held/(?P<version>{VERSION})/[a-z][a-z0-9_]*\.(?:parquet|json)")
 
 
 class KeyRefusedError(PermanentError):
@@ -48,8 +50,8 @@ class SnapshotPlace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ManifestPlace:
-    """What a manifest's key says."""
+class VersionPlace:
+    """What the key of a manifest, or of another object that a version has one of, says."""
 
     state: str
     version: str
@@ -68,6 +70,27 @@ def newest_key(state: str, table: str, verdict: str) -> str:
 def manifest_key(state: str, version: str) -> str:
     """The receipt of a state's version, written last."""
     return f"{manifests_prefix(state)}{_version(version)}.json"
+
+
+def changes_key(state: str, version: str) -> str:
+    """What that version changed against the one before it, row by row; never rewritten."""
+    return f"{state_prefix(state)}changes/verdict_changes_{_version(version)}.parquet"
+
+
+def held_key(state: str, version: str, table: str, verdict: str) -> str:
+    """The good or bad rows of a version that was held: for people to look at, not for readers."""
+    name = newest_key(state, table, verdict).rpartition("/")[2]
+    return f"{held_prefix(state)}{_version(version)}/{name}"
+
+
+def held_manifest_key(state: str, version: str) -> str:
+    """The receipt of a version that was held, written last."""
+    return f"{held_prefix(state)}{_version(version)}/manifest.json"
+
+
+def held_prefix(state: str) -> str:
+    """Where what was held of a state lies."""
+    return f"{state_prefix(state)}held/"
 
 
 def manifests_prefix(state: str) -> str:
@@ -94,12 +117,19 @@ def snapshot_place(key: str) -> SnapshotPlace | None:
     )
 
 
-def manifest_place(key: str) -> ManifestPlace | None:
+def manifest_place(key: str) -> VersionPlace | None:
     """The inverse of `manifest_key`; None for any other key."""
-    found = _MANIFEST.fullmatch(key)
-    if found is None:
-        return None
-    return ManifestPlace(state=_state_code(found["state"]), version=found["version"])
+    return _version_place(_MANIFEST, key)
+
+
+def changes_place(key: str) -> VersionPlace | None:
+    """The inverse of `changes_key`; None for any other key."""
+    return _version_place(_CHANGES, key)
+
+
+def held_place(key: str) -> VersionPlace | None:
+    """The inverse of `held_key` and `held_manifest_key`; None for any other key."""
+    return _version_place(_HELD, key)
 
 
 def check_key(key: str) -> str:
@@ -149,6 +179,13 @@ def _folder(state: str, table: str, verdict: str) -> str:
             f"no snapshot of {table!r} {verdict!r}: expected a table, good or bad"
         )
     return f"{state_prefix(state)}{table}/{verdict}/"
+
+
+def _version_place(pattern: re.Pattern[str], key: str) -> VersionPlace | None:
+    found = pattern.fullmatch(key)
+    if found is None:
+        return None
+    return VersionPlace(state=_state_code(found["state"]), version=found["version"])
 
 
 def _version(version: str) -> str:

@@ -10,7 +10,16 @@ from types import FrameType
 
 import typer
 
-from outreach_assets.command_line import database, demo, dev, doctor, refresh, snapshots, store
+from outreach_assets.command_line import (
+    database,
+    demo,
+    dev,
+    doctor,
+    failures,
+    refresh,
+    snapshots,
+    store,
+)
 from outreach_core.errors import OutreachError, SettingsError
 from outreach_core.states import UnknownStateError
 
@@ -52,6 +61,11 @@ app.add_typer(
     snapshots.app,
     name="snapshots",
     epilog="Examples: `outreach snapshots list` · `outreach snapshots list --state WV`",
+)
+app.add_typer(
+    failures.app,
+    name="failures",
+    epilog="Examples: `outreach failures export` · `outreach failures stats`",
 )
 
 

@@ -187,6 +187,8 @@ def _receipt(
         sources=sources,
         files=tuple(files),
         reasons={name: n for v in judged.values() for name, n in v.reasons.items()},
+        warnings={name: n for v in judged.values() for name, n in v.warnings.items()},
+        rule_fingerprints={rule.name: rule.fingerprint for t in tables for rule in t.rules},
     )
 
 

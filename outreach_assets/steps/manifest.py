@@ -14,7 +14,8 @@ from b2_resources import keys
 from b2_resources.object_store import ObjectStore, get_bytes
 from outreach_core.errors import PermanentError
 
-FORMAT = 1
+FORMAT = 2
+"""1 knew no changes, no fingerprints by rule and no warnings; it is read all the same."""
 
 
 class ManifestUnreadableError(PermanentError):
@@ -34,17 +35,32 @@ class SourceFacts(_Facts):
     row_hash: str
 
 
-class FileFacts(_Facts):
-    """One Parquet file of the snapshot."""
+class StoredFacts(_Facts):
+    """One Parquet file that belongs to a snapshot."""
 
     key: str
-    table: str
-    verdict: str
     rows: int
     size_bytes: int
     sha256: str
+
+
+class FileFacts(StoredFacts):
+    """The good or the bad rows of one table."""
+
+    table: str
+    verdict: str
     columns: tuple[tuple[str, str], ...]
     """Name and DuckDB type, in order."""
+
+
+class ChangesFacts(StoredFacts):
+    """The rows that differ from the previous snapshot's."""
+
+    since: str
+    """The version of the previous snapshot."""
+
+    counts: dict[str, dict[str, int]]
+    """By table, then by kind of change and cause, such as `broken by rule`."""
 
 
 class Previous(_Facts):
@@ -66,6 +82,17 @@ class Manifest(_Facts):
     sources: tuple[SourceFacts, ...]
     files: tuple[FileFacts, ...]
     reasons: dict[str, int]
+    """Broken rules of severity error, by name; a row with two is counted in both."""
+
+    warnings: dict[str, int] = {}
+    """Broken rules of severity warn, by name."""
+
+    rule_fingerprints: dict[str, str] = {}
+    """By rule name; empty in a manifest of format 1."""
+
+    changes: ChangesFacts | None = None
+    """None for a state's first snapshot."""
+
     previous: Previous | None = None
 
     @property
@@ -92,6 +119,11 @@ class Manifest(_Facts):
     def columns(self) -> list[tuple[tuple[str, str], ...]]:
         """Each file's columns, in the order of the files."""
         return [file.columns for file in self.files]
+
+    @property
+    def objects(self) -> list[StoredFacts]:
+        """Every object that exists because this manifest names it, beside the manifest itself."""
+        return [*self.files, *([self.changes] if self.changes else [])]
 
     def rows(self, table: str, verdict: str) -> int:
         """How many rows that file holds."""

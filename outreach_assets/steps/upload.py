@@ -26,8 +26,8 @@ from b2_resources.object_store import (
 )
 from outreach_assets.steps.export import write_whole
 from outreach_assets.steps.manifest import (
-    FileFacts,
     Manifest,
+    StoredFacts,
     exported_manifest,
     latest_manifest,
 )
@@ -156,7 +156,7 @@ def differing_objects(store: ObjectStore, manifests: Sequence[Manifest]) -> dict
     By HEAD, and by reading what has come without our sha256, such as through another program.
     """
 
-    def differs(file: FileFacts) -> str | None:
+    def differs(file: StoredFacts) -> str | None:
         try:
             found = store.head(file.key)
         except ObjectMissingError:
@@ -165,7 +165,7 @@ def differing_objects(store: ObjectStore, manifests: Sequence[Manifest]) -> dict
         same = (sha256, found.size_bytes) == (file.sha256, file.size_bytes)
         return None if same else "has other bytes"
 
-    files = [file for manifest in manifests for file in manifest.files]
+    files = [file for manifest in manifests for file in manifest.objects]
     with ThreadPoolExecutor(WORKERS) as pool:
         found = zip(files, pool.map(differs, files), strict=True)
         return {file.key: problem for file, problem in found if problem is not None}
@@ -193,7 +193,7 @@ def take_back(store: ObjectStore, state: str) -> frozenset[str]:
     found = [stored.key for stored in store.list_objects(keys.state_prefix(state))]
     published = {receipt.version for key in found if (receipt := keys.manifest_place(key))}
     for key in found:
-        place = keys.snapshot_place(key)
+        place = keys.snapshot_place(key) or keys.changes_place(key)
         if place is not None and place.version not in {None, *published}:
             store.delete(key)
     return frozenset(published)
@@ -241,17 +241,17 @@ def _upload(store: ObjectStore, exports: Path, manifest: Manifest, hold: Callabl
             metadata={**marks, "rows": str(file.rows)},
             sha256=file.sha256,
         )
-        for file in manifest.files
+        for file in manifest.objects
     ]
     stored = put_files(store, uploads, workers=len(uploads))
-    for put, file in zip(stored, manifest.files, strict=True):
+    for put, file in zip(stored, manifest.objects, strict=True):
         if (put.sha256, put.size_bytes) != (file.sha256, file.size_bytes):
             raise ObjectCorruptError(
                 f"{store.place_of(file.key)} is not the file that was exported"
             )
     hold()  # whoever took the state from us has taken our files back, too
     store.put_bytes(manifest.key, manifest.body, metadata=marks)
-    return sum(file.size_bytes for file in manifest.files) + len(manifest.body)
+    return sum(file.size_bytes for file in manifest.objects) + len(manifest.body)
 
 
 def _make_newest(store: ObjectStore, manifest: Manifest) -> None:

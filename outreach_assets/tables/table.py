@@ -51,6 +51,12 @@ class Rule:
         """SQL that is TRUE or FALSE, never NULL, however the rule answers."""
         return f"(({self.asked_when}) IS TRUE AND ({self.sql}) IS NOT TRUE)"
 
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that change when what the rule asks, or what breaking it does, does."""
+        asked = [self.name, self.sql, self.asked_when, self.severity]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from b2_resources import keys
-from b2_resources.keys import KeyRefusedError, ManifestPlace, SnapshotPlace
+from b2_resources.keys import KeyRefusedError, SnapshotPlace, VersionPlace
 from outreach_core.states import ALL_STATES, UnknownStateError
 
 VERSION = "20260131235959"
@@ -35,8 +35,14 @@ def test_a_snapshots_key_says_what_it_was_built_from(
     newest = keys.snapshot_place(keys.newest_key(state, table, verdict))
     assert newest == SnapshotPlace(state=state, table=table, verdict=verdict, version=None)
     manifest = keys.manifest_key(state, version)
-    assert keys.manifest_place(manifest) == ManifestPlace(state=state, version=version)
-    for built in (key, manifest, keys.newest_key(state, table, verdict)):
+    of_version = VersionPlace(state=state, version=version)
+    assert keys.manifest_place(manifest) == of_version
+    changes = keys.changes_key(state, version)
+    assert keys.changes_place(changes) == of_version
+    held = keys.held_key(state, version, table, verdict)
+    assert keys.held_place(held) == of_version
+    assert keys.held_place(keys.held_manifest_key(state, version)) == of_version
+    for built in (key, manifest, keys.newest_key(state, table, verdict), changes, held):
         assert keys.check_key(built) == built
         assert built.startswith(keys.check_prefix(keys.state_prefix(state)))
 
@@ -56,6 +62,8 @@ def test_a_snapshots_key_says_what_it_was_built_from(
 def test_other_keys_are_no_snapshots(key: str) -> None:
     assert keys.snapshot_place(key) is None
     assert keys.manifest_place(key) is None
+    assert keys.changes_place(key) is None
+    assert keys.held_place(key) is None
 
 
 def test_an_unknown_state_has_no_keys() -> None:
