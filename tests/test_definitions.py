@@ -147,3 +147,10 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
 def test_states_per_run_cuts_a_backfill_into_runs() -> None:
     assert build_tables(None).backfill_policy == dg.BackfillPolicy.single_run()
     assert build_tables(5).backfill_policy == dg.BackfillPolicy.multi_run(5)
+
+
+@pytest.mark.parametrize("severity", ["warn", "error"])
+def test_rows_are_judged_by_the_severity_in_the_settings(severity: str) -> None:
+    defs = build_defs(Settings(outreach_company_not_valid=severity))
+    specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+    assert f"`company_not_valid` ({severity})" in str(specs["duckdb/people_bad"].description)

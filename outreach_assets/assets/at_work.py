@@ -26,6 +26,7 @@ from outreach_assets.steps.record import (
 )
 from outreach_assets.steps.upload import Published, repair
 from outreach_assets.steps.validate import Verdicts
+from outreach_assets.tables.table import Table
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 
@@ -49,6 +50,9 @@ class RunAtWork:
 
     context: dg.AssetExecutionContext
     claim: Claim
+    tables: Sequence[Table]
+    """With the rules that this run judges by."""
+
     endings: dict[str, Ending] = field(default_factory=dict)
     """How states that are done have ended; the others are still going."""
 
@@ -146,7 +150,10 @@ class RunAtWork:
 
 @contextmanager
 def at_work(
-    context: dg.AssetExecutionContext, postgres: Postgres, store: ObjectStore
+    context: dg.AssetExecutionContext,
+    postgres: Postgres,
+    store: ObjectStore,
+    tables: Sequence[Table],
 ) -> Iterator[RunAtWork]:
     """The run's states for it alone, and an audit row for each of them however the block ends."""
 
@@ -163,7 +170,7 @@ def at_work(
         version=version,
         abandoned=abandoned,
     ) as claim:
-        work = RunAtWork(context=context, claim=claim)
+        work = RunAtWork(context=context, claim=claim, tables=tables)
         for state in claim.busy:
             work.fail(state, busy_error([state]))
         try:

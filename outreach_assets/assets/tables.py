@@ -57,7 +57,7 @@ from outreach_assets.steps.upload import (
 from outreach_assets.steps.validate import Verdicts, reasons_to_hold, split_rows
 from outreach_assets.steps.workbench import refresh_workbench
 from outreach_assets.tables.catalogue import TABLES
-from outreach_assets.tables.table import Verdict
+from outreach_assets.tables.table import Table, Verdict
 from outreach_core.errors import OutreachError
 from outreach_core.states import ALL_STATES
 
@@ -67,8 +67,13 @@ POOL = "outreach_tables"
 """At most as many runs of the chain at once as this pool's limit (dagster.yaml)."""
 
 
-def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
-    """The op; a backfill is one run, or one per so many states where machines share them."""
+def build_tables(
+    states_per_run: int | None, tables: Sequence[Table] = TABLES
+) -> dg.AssetsDefinition:
+    """The op; a backfill is one run, or one per so many states where machines share them.
+
+    `tables` carry the rules and severities that rows are judged by.
+    """
     policy = (
         dg.BackfillPolicy.single_run()
         if states_per_run is None
@@ -77,7 +82,7 @@ def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name="outreach_tables",
-        specs=chain(),
+        specs=chain(tables),
         check_specs=chain_checks(),
         can_subset=True,
         partitions_def=STATES,
@@ -94,7 +99,7 @@ def build_tables(states_per_run: int | None) -> dg.AssetsDefinition:
         with dagster_failures(context):
             store = b2.create_store()
             with (
-                at_work(context, neon.open(), store) as work,
+                at_work(context, neon.open(), store, tables) as work,
                 disk_errors(private_duckdb.folder),
             ):
                 if work.first is Step.EXTRACT:
@@ -120,7 +125,7 @@ def _from_neon(
     arrived: Counter[str] = Counter()
     wanted = work.states
     with held_snapshot(work.claim.postgres) as snapshot:
-        for states in in_batches(snapshot, TABLES, wanted, resource.memory_mb):
+        for states in in_batches(snapshot, work.tables, wanted, resource.memory_mb):
             extracted = yield from _extract(work, duck, snapshot, states, progress)
             arrived.update({name: sum(t.rows.values()) for name, t in extracted.items()})
             if work.last >= Step.VALIDATE:
@@ -128,9 +133,9 @@ def _from_neon(
             if work.last >= Step.EXPORT:
                 judged = Judged(extracted=extracted, verdicts=verdicts, states=states)
                 manifests += yield from _export(work, duck, resource, judged, progress)
-            drop_rows(duck, TABLES)
+            drop_rows(duck, work.tables)
         if set(wanted) == set(ALL_STATES):
-            hold_to_source(snapshot, TABLES, arrived)
+            hold_to_source(snapshot, work.tables, arrived)
     if work.last < Step.EXPORT:
         for state in work.states:
             work.end(state, Status.JUDGED)
@@ -141,12 +146,12 @@ def _extract(
     work: RunAtWork, duck: Duck, snapshot: Snapshot, states: Sequence[str], progress: Progress
 ) -> Generator[Result, None, Mapping[str, ExtractedTable]]:
     progress.began("extract")
-    extracted = extract_rows(duck, snapshot, TABLES, states)
-    for table in TABLES:
+    extracted = extract_rows(duck, snapshot, work.tables, states)
+    for table in work.tables:
         facts = extracted[table.name]
         yield from work.report(raw_key(table), partial(metadata.extracted, facts), states)
         work.found(NUMBERS, raw_key(table), number_problems(facts))
-    progress.advanced(states, {t.name: sum(extracted[t.name].rows.values()) for t in TABLES})
+    progress.advanced(states, {t.name: sum(extracted[t.name].rows.values()) for t in work.tables})
     return extracted
 
 
@@ -155,8 +160,8 @@ def _validate(
 ) -> Generator[Result, None, Verdicts]:
     """Judge every row; states that must not be published are held here."""
     progress.began("validate")
-    verdicts = split_rows(duck, TABLES, states)
-    for table in TABLES:
+    verdicts = split_rows(duck, work.tables, states)
+    for table in work.tables:
         judged = verdicts[table.name]
         for verdict in Verdict:
             facts = partial(metadata.judged, table, verdict, judged)
@@ -181,8 +186,8 @@ def _export(
     progress.began("export")
     states = [state for state in judged.states if state not in work.endings]
     export = Export(exports=resource.exports, version=work.claim.version, run_id=work.claim.run_id)
-    manifests = write_parquet(duck, export, TABLES, judged, states)
-    for table in TABLES:
+    manifests = write_parquet(duck, export, work.tables, judged, states)
+    for table in work.tables:
         for verdict in Verdict:
             facts = partial(metadata.exported, duck, resource.exports, table, verdict, manifests)
             yield from work.report(parquet_key(table, verdict), facts, states)
@@ -231,7 +236,7 @@ def _upload(
     is_away = any(isinstance(e, StoreUnreachableError) for e in work.failures.values())
     if not is_away:  # else the states that failed say it, and nobody could look
         work.found(BYTES, MANIFEST, differing_objects(store, [p.manifest for p in done.values()]))
-    for table in TABLES:
+    for table in work.tables:
         for verdict in Verdict:
             facts = partial(metadata.published_file, store, table, verdict, done)
             yield from work.report(b2_key(table, verdict), facts, list(done))

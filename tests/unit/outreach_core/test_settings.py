@@ -80,6 +80,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_DUCKDB_THREADS": "2",
         "OUTREACH_DUCKDB_TEMP_GB": "7",
         "OUTREACH_STORAGE_BUDGET_DOLLARS": "2.5",
+        "OUTREACH_COMPANY_NOT_VALID": "error",
     }
     assert values.keys() == set(variable_names())
     settings = load(**values)
@@ -106,6 +107,7 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("STORAGE_MODE", "hybird", "did you mean hybrid"),
         ("STORAGE_MODE", "ftp", "local, s3, hybrid"),
         ("NEON_SSLMODE", "requird", "did you mean require"),
+        ("OUTREACH_COMPANY_NOT_VALID", "eror", "did you mean error"),
         ("NEON_PORT", "5432x", "a whole number, 1 to 65535"),
         ("NEON_PORT", "70000", "a whole number, 1 to 65535"),
         ("NEON_HOST", "https://ep-x.neon.tech", "NEON_CONNECTION_STRING"),
