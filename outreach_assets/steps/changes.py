@@ -167,7 +167,7 @@ def _differing_sql(duck: Duck, pair: _Pair, table: Table) -> str:
     """Keys whose rows or reasons differ. One pass: only a hash and the reasons leave the scan.
 
     Grouped, not joined, because that also takes keys that are NULL or there twice. Reasons travel
-    as text, which `max` takes at little cost; sorted, because their order is the rules', not theirs.
+    as text, which `max` takes at little cost; sorted, because their order is only the rules'.
     """
     both = pair.both(table)
     contents = ", ".join(_hashed_columns(duck, both))
