@@ -181,6 +181,7 @@ def test_a_rule_and_an_edit_of_the_same_row_are_told_apart(tmp_path: Path) -> No
         a_person("more reasons by rule", email="a@b", title=None),
         a_person("other reasons by both", email="a@b", title=None),
         a_person("edit breaks another rule", email="a@b"),
+        a_person("rule adds a reason, edit mends all", email="a@b", title=None),
     ]
     new = [
         a_person("rule alone", email="a@b"),
@@ -190,6 +191,7 @@ def test_a_rule_and_an_edit_of_the_same_row_are_told_apart(tmp_path: Path) -> No
         a_person("more reasons by rule", email="a@b", title=None, bio="after"),
         a_person("other reasons by both", email="a@b"),
         a_person("edit breaks another rule", email="a@b.c", title=None),
+        a_person("rule adds a reason, edit mends all", email="a@b.c"),
     ]
     _, rows = compared(tmp_path, Side(people=old, tables=OLD_RULES), Side(people=new))
     assert named(rows) == {
@@ -200,6 +202,7 @@ def test_a_rule_and_an_edit_of_the_same_row_are_told_apart(tmp_path: Path) -> No
         "more reasons by rule": ("changed", "rule"),
         "other reasons by both": ("changed", "data"),
         "edit breaks another rule": ("broken", "data"),
+        "rule adds a reason, edit mends all": ("fixed", "data"),
     }
 
 
@@ -257,8 +260,10 @@ def test_warn_made_error_breaks_people_by_rule(tmp_path: Path) -> None:
 
 
 def test_keys_that_are_missing_or_repeated_are_each_one_change(tmp_path: Path) -> None:
-    old = [a_person("twice"), a_person("twice"), a_person("thrice")]
+    alike = [a_person("alike"), a_person("alike")]
+    old = [*alike, a_person("twice"), a_person("twice"), a_person("thrice")]
     new = [
+        *alike,
         *(a_person("twice"), a_person("twice", title=None)),
         *(a_person("thrice"), a_person("thrice"), a_person("thrice")),
         *({**a_person(), "unique_id": None}, {**a_person(), "unique_id": None}),
