@@ -14,6 +14,7 @@ from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.schedules import nightly_refresh_schedule, store_usage_schedule
 from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.progress import NoProgress
+from outreach_assets.tables.catalogue import tables_for
 from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
 from sensors.owed_objects import owed_objects_sensor
@@ -24,7 +25,11 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     return dg.Definitions(
         assets=[
             *sources(),
-            build_tables(settings.outreach_states_per_run, kill_switches(settings)),
+            build_tables(
+                settings.outreach_states_per_run,
+                tables_for(settings.outreach_company_not_valid),
+                kill_switches(settings),
+            ),
             build_usage(settings.outreach_storage_budget_dollars),
         ],
         jobs=[refresh_tables_job, store_usage_job],

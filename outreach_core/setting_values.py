@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from outreach_core.connection_string import SCHEMES, URL_FORM, parts_of
 from outreach_core.states import UnknownStateError, checked_states
 
+SEVERITIES = ("warn", "error")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 B2_DOMAIN = ".backblazeb2.com"
 B2_ENDPOINT_FORM = f"https://s3.<region>{B2_DOMAIN}"

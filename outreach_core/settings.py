@@ -124,6 +124,7 @@ class Settings(BaseSettings):
     outreach_max_row_change_by_state: Annotated[
         Mapping[str, float], NoDecode, BeforeValidator(setting_values.shares_by_state)
     ] = Field(default_factory=dict)
+    outreach_company_not_valid: Annotated[str, _word(setting_values.SEVERITIES)] = "warn"
 
     @field_validator("*", mode="before")
     @classmethod

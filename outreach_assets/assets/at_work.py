@@ -28,6 +28,7 @@ from outreach_assets.steps.record import (
 )
 from outreach_assets.steps.upload import Published
 from outreach_assets.steps.validate import StateVerdict
+from outreach_assets.tables.table import Table
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 
@@ -59,6 +60,9 @@ class RunAtWork:
 
     context: dg.AssetExecutionContext
     claim: Claim
+    tables: Sequence[Table]
+    """With the rules that this run judges by."""
+
     endings: dict[str, Ending] = field(default_factory=dict)
     """How states that are done have ended; the others are still going."""
 
@@ -198,6 +202,7 @@ def at_work(
     context: dg.AssetExecutionContext,
     postgres: Postgres,
     store: ObjectStore,
+    tables: Sequence[Table],
     release: Release | None = None,
 ) -> Iterator[RunAtWork]:
     """The run's states for it alone, and an audit row for each of them however the block ends."""
@@ -215,7 +220,7 @@ def at_work(
         version=version,
         abandoned=abandoned,
     ) as claim:
-        work = RunAtWork(context=context, claim=claim, release=release)
+        work = RunAtWork(context=context, claim=claim, tables=tables, release=release)
         for state in claim.busy:
             work.fail(state, busy_error([state]))
         try:

@@ -3,7 +3,7 @@
 What happens when they are materialized is in tables.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 
 import dagster as dg
@@ -82,9 +82,9 @@ def sources() -> list[dg.AssetSpec]:
     ]
 
 
-def chain() -> list[dg.AssetSpec]:
-    """Every asset of the chain, table by table, step by step."""
-    return [*_rows(), *_files(), _manifest(), _audit_log(), _failures_log()]
+def chain(tables: Sequence[Table] = TABLES) -> list[dg.AssetSpec]:
+    """Every asset of the chain, table by table, step by step; rules as these tables have them."""
+    return [*_rows(tables), *_files(), _manifest(), _audit_log(), _failures_log()]
 
 
 def step_of(key: dg.AssetKey) -> Step:
@@ -94,8 +94,8 @@ def step_of(key: dg.AssetKey) -> Step:
     raise KeyError(f"{key.to_user_string()} is no asset of the chain")
 
 
-def _rows() -> Iterator[dg.AssetSpec]:
-    for table in TABLES:
+def _rows(tables: Sequence[Table]) -> Iterator[dg.AssetSpec]:
+    for table in tables:
         upstream = [source_key(table), *([source_key(TABLES[0])] if table != TABLES[0] else [])]
         yield _spec(
             raw_key(table),
@@ -107,8 +107,8 @@ def _rows() -> Iterator[dg.AssetSpec]:
         )
         rules = "\n".join(f"- `{r.name}` ({r.severity}): {r.says}" for r in table.rules)
         for verdict, says in (
-            (Verdict.GOOD, f"The {table.name} that keep every rule:\n\n{rules}"),
-            (Verdict.BAD, f"The {table.name} that break a rule, each with its reasons:\n\n{rules}"),
+            (Verdict.GOOD, f"The {table.name} that keep every rule of severity error:\n\n{rules}"),
+            (Verdict.BAD, f"The {table.name} that break one, each with its reasons:\n\n{rules}"),
         ):
             yield _spec(
                 judged_key(table, verdict),

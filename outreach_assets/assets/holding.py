@@ -3,7 +3,7 @@
 The switches themselves are in steps/kill_switches.py; the op that asks is in tables.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.published import InStore
 from outreach_assets.steps.record import Status
 from outreach_assets.steps.validate import StateVerdict
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.table import Table
 from outreach_core.errors import OutreachError, PermanentError
 
 
@@ -54,6 +54,7 @@ class Judge:
     """What it takes to say whether a state may be published."""
 
     store: ObjectStore
+    tables: Sequence[Table]
     switches: KillSwitches
 
     def tripped(
@@ -65,7 +66,7 @@ class Judge:
         fails there anyway.
         """
         last = there.newest if isinstance(there, InStore) else None
-        if last is not None and is_published(last, TABLES, judged):
+        if last is not None and is_published(last, self.tables, judged):
             return []
         return tripped(self.switches, state, judged, last)
 

@@ -70,8 +70,7 @@ from outreach_assets.steps.upload import (
 )
 from outreach_assets.steps.validate import Verdicts, split_rows
 from outreach_assets.steps.workbench import refresh_workbench
-from outreach_assets.tables.catalogue import TABLES
-from outreach_assets.tables.table import Verdict
+from outreach_assets.tables.table import Table, Verdict
 from outreach_core.errors import OutreachError
 from outreach_core.states import ALL_STATES
 
@@ -81,8 +80,13 @@ POOL = "outreach_tables"
 """At most as many runs of the chain at once as this pool's limit (dagster.yaml)."""
 
 
-def build_tables(states_per_run: int | None, switches: KillSwitches) -> dg.AssetsDefinition:
-    """The op; a backfill is one run, or one per so many states where machines share them."""
+def build_tables(
+    states_per_run: int | None, tables: Sequence[Table], switches: KillSwitches
+) -> dg.AssetsDefinition:
+    """The op; a backfill is one run, or one per so many states where machines share them.
+
+    `tables` carry the rules and severities that rows are judged by.
+    """
     policy = (
         dg.BackfillPolicy.single_run()
         if states_per_run is None
@@ -91,7 +95,7 @@ def build_tables(states_per_run: int | None, switches: KillSwitches) -> dg.Asset
 
     @dg.multi_asset(
         name="outreach_tables",
-        specs=chain(),
+        specs=chain(tables),
         check_specs=chain_checks(),
         can_subset=True,
         partitions_def=STATES,
@@ -109,12 +113,12 @@ def build_tables(states_per_run: int | None, switches: KillSwitches) -> dg.Asset
         with dagster_failures(context):
             store = b2.create_store()
             with (
-                at_work(context, neon.open(), store, config.release) as work,
+                at_work(context, neon.open(), store, tables, config.release) as work,
                 disk_errors(private_duckdb.folder),
             ):
                 if work.first is Step.EXTRACT:
                     with private_duckdb.open() as duck:
-                        judge = Judge(store=store, switches=switches)
+                        judge = Judge(store=store, tables=tables, switches=switches)
                         manifests = yield from _from_neon(
                             work, duck, private_duckdb, judge, progress
                         )
@@ -142,7 +146,7 @@ def _from_neon(
     arrived: Counter[str] = Counter()
     wanted = work.states
     with held_snapshot(work.claim.postgres) as snapshot:
-        for states in in_batches(snapshot, TABLES, wanted, resource.memory_mb):
+        for states in in_batches(snapshot, work.tables, wanted, resource.memory_mb):
             extracted = yield from _extract(work, duck, snapshot, states, progress)
             arrived.update({name: sum(t.rows.values()) for name, t in extracted.items()})
             if work.last >= Step.VALIDATE:
@@ -150,9 +154,9 @@ def _from_neon(
             if work.last >= Step.EXPORT:
                 judged = Judged(extracted=extracted, verdicts=verdicts, states=states)
                 manifests += yield from _export(work, duck, resource, judged, progress)
-            drop_rows(duck, TABLES)
+            drop_rows(duck, work.tables)
         if set(wanted) == set(ALL_STATES):
-            hold_to_source(snapshot, TABLES, arrived)
+            hold_to_source(snapshot, work.tables, arrived)
     if work.last < Step.EXPORT:
         for state in work.states:
             work.end(state, Status.JUDGED)
@@ -163,12 +167,12 @@ def _extract(
     work: RunAtWork, duck: Duck, snapshot: Snapshot, states: Sequence[str], progress: Progress
 ) -> Generator[Result, None, Mapping[str, ExtractedTable]]:
     progress.began("extract")
-    extracted = extract_rows(duck, snapshot, TABLES, states)
-    for table in TABLES:
+    extracted = extract_rows(duck, snapshot, work.tables, states)
+    for table in work.tables:
         facts = extracted[table.name]
         yield from work.report(raw_key(table), partial(metadata.extracted, facts), states)
         work.found(NUMBERS, raw_key(table), number_problems(facts))
-    progress.advanced(states, {t.name: sum(extracted[t.name].rows.values()) for t in TABLES})
+    progress.advanced(states, {t.name: sum(extracted[t.name].rows.values()) for t in work.tables})
     return extracted
 
 
@@ -177,7 +181,7 @@ def _validate(
 ) -> Generator[Result, None, Verdicts]:
     """Judge every row, log the bad ones, and find the states that must not be published."""
     progress.began("validate")
-    verdicts = split_rows(duck, TABLES, states)
+    verdicts = split_rows(duck, work.tables, states)
     work.in_store.update(look_at(judge.store, states))
     for state in states:
         judged = {name: by_state[state] for name, by_state in verdicts.items()}
@@ -187,7 +191,7 @@ def _validate(
             work.end(state, Status.HELD, error=error, **tallies(judged))
         elif work.last < Step.EXPORT and state in work.held:
             work.end(state, Status.HELD, error="; ".join(work.held[state]), **tallies(judged))
-    for table in TABLES:
+    for table in work.tables:
         by_state = verdicts[table.name]
         for verdict in Verdict:
             facts = partial(metadata.judged, table, verdict, by_state)
@@ -213,9 +217,9 @@ def _log_failures(
         return
     claim = work.claim
     recorded = record_failures(
-        duck, claim.postgres, TABLES, states, version=claim.version, run_id=claim.run_id
+        duck, claim.postgres, work.tables, states, version=claim.version, run_id=claim.run_id
     )
-    facts = partial(metadata.failures, TABLES, verdicts, recorded, claim.version)
+    facts = partial(metadata.failures, work.tables, verdicts, recorded, claim.version)
     yield from work.report(FAILURES_LOG, facts, states)
 
 
@@ -229,9 +233,9 @@ def _export(
     progress.began("export")
     states = [state for state in judged.states if state not in work.endings]
     export = Export(exports=resource.exports, version=work.claim.version, run_id=work.claim.run_id)
-    manifests = write_parquet(duck, export, TABLES, judged, states, held=work.held)
+    manifests = write_parquet(duck, export, work.tables, judged, states, held=work.held)
     unheld = [state for state in states if state not in work.held]
-    for table in TABLES:
+    for table in work.tables:
         for verdict in Verdict:
             facts = partial(metadata.exported, duck, resource.exports, table, verdict, manifests)
             yield from work.report(parquet_key(table, verdict), facts, unheld)
@@ -294,7 +298,7 @@ def _upload(
     is_away = any(isinstance(e, StoreUnreachableError) for e in work.failures.values())
     if not is_away:  # else the states that failed say it, and nobody could look
         work.found(BYTES, MANIFEST, differing_objects(store, [p.manifest for p in done.values()]))
-    for table in TABLES:
+    for table in work.tables:
         for verdict in Verdict:
             facts = partial(metadata.published_file, store, table, verdict, done)
             yield from work.report(b2_key(table, verdict), facts, list(done))

@@ -283,10 +283,12 @@ def print_outcome(outcome: RunOutcome) -> None:
         counted,
     )
     found = [details.get("reasons", {}) for details in outcome.states.values()]
+    said = {name for reasons in found for name in reasons}  # warnings make no row bad
     totals = [
         [table.name, rule.name, sum(reasons.get(rule.name, 0) for reasons in found), rule.says]
         for table in TABLES
         for rule in table.rules
+        if rule.name in said
     ]
     if any(found):
         print_table("why rows are bad", ["table", "reason", "rows", "good when"], totals)

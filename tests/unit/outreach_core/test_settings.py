@@ -84,6 +84,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_MAX_BAD_SHARE_BY_STATE": "WV=0.25,PR=0.5",
         "OUTREACH_MAX_ROW_CHANGE": "0.4",
         "OUTREACH_MAX_ROW_CHANGE_BY_STATE": "unassigned=2.0",
+        "OUTREACH_COMPANY_NOT_VALID": "error",
     }
     assert values.keys() == set(variable_names())
     settings = load(**values)
@@ -114,6 +115,7 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("NEON_SSLMODE", "requird", "did you mean require"),
         ("OUTREACH_MAX_BAD_SHARE_BY_STATE", "WV:0.5", "such as WY=0.25,PR=0.5"),
         ("OUTREACH_MAX_ROW_CHANGE_BY_STATE", "XX=0.5", "unknown state XX"),
+        ("OUTREACH_COMPANY_NOT_VALID", "eror", "did you mean error"),
         ("NEON_PORT", "5432x", "a whole number, 1 to 65535"),
         ("NEON_PORT", "70000", "a whole number, 1 to 65535"),
         ("NEON_HOST", "https://ep-x.neon.tech", "NEON_CONNECTION_STRING"),
