@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
     outreach_duckdb_temp_gb: int = Field(default=50, ge=1)
     outreach_storage_budget_dollars: float = Field(default=10.0, ge=0)
+    outreach_allow_master_writes: Annotated[bool, BeforeValidator(setting_values.yes_or_no)] = False
 
     @field_validator("*", mode="before")
     @classmethod

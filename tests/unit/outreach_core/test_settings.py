@@ -80,6 +80,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_DUCKDB_THREADS": "2",
         "OUTREACH_DUCKDB_TEMP_GB": "7",
         "OUTREACH_STORAGE_BUDGET_DOLLARS": "2.5",
+        "OUTREACH_ALLOW_MASTER_WRITES": "True",
     }
     assert values.keys() == set(variable_names())
     settings = load(**values)
@@ -126,6 +127,7 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("B2_VALIDATION_FAILURES_PREFIX", "a/../b", "the beginning of a key"),
         ("OUTREACH_HOME", "~nobody-of-that-name/x", "no user of that name"),
         ("OUTREACH_STATES_PER_RUN", "0", "1 or more"),
+        ("OUTREACH_ALLOW_MASTER_WRITES", "yes", "true or false"),
         ("OUTREACH_DUCKDB_MEMORY_MB", "4 GB", "64 or more"),
         ("OUTREACH_DUCKDB_THREADS", "-1", "1 or more"),
         ("OUTREACH_DUCKDB_TEMP_GB", "1.5", "1 or more"),
