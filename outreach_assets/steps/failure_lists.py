@@ -46,7 +46,8 @@ LIST = f"""
 
 COUNTS = f"""
     WITH newest AS MATERIALIZED (SELECT * FROM ({NEWEST}) AS every WHERE {IN_STATES})
-    SELECT 'state', coalesce(state, '{UNASSIGNED}'), failure_type, count(*) FROM newest GROUP BY 2, 3
+    SELECT 'state', coalesce(state, '{UNASSIGNED}'), failure_type, count(*)
+    FROM newest GROUP BY 2, 3
     UNION ALL
     SELECT 'reason', trim(reason), failure_type, count(*)
     FROM newest, unnest(string_to_array(fail_reason, ';')) AS reason
