@@ -37,6 +37,14 @@ def one_of(value: str, known: tuple[str, ...]) -> str:
     raise ValueError(f"expected one of {', '.join(known)}{meant}")
 
 
+def yes_or_no(value: object) -> bool:
+    """True or false, in these words and no others: `on`, `1` or `y` may be slips."""
+    words = {"true": True, "false": False}
+    if str(value).lower() not in words:
+        raise ValueError("expected true or false")
+    return words[str(value).lower()]
+
+
 def host_name(value: str) -> str:
     """A host and nothing else."""
     if "://" in value or "@" in value:

@@ -125,6 +125,7 @@ class Settings(BaseSettings):
         Mapping[str, float], NoDecode, BeforeValidator(setting_values.shares_by_state)
     ] = Field(default_factory=dict)
     outreach_company_not_valid: Annotated[str, _word(setting_values.SEVERITIES)] = "warn"
+    outreach_allow_master_writes: Annotated[bool, BeforeValidator(setting_values.yes_or_no)] = False
 
     @field_validator("*", mode="before")
     @classmethod

@@ -85,6 +85,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_MAX_ROW_CHANGE": "0.4",
         "OUTREACH_MAX_ROW_CHANGE_BY_STATE": "unassigned=2.0",
         "OUTREACH_COMPANY_NOT_VALID": "error",
+        "OUTREACH_ALLOW_MASTER_WRITES": "True",
     }
     assert values.keys() == set(variable_names())
     settings = load(**values)
@@ -136,6 +137,7 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("B2_VALIDATION_FAILURES_PREFIX", "a/../b", "the beginning of a key"),
         ("OUTREACH_HOME", "~nobody-of-that-name/x", "no user of that name"),
         ("OUTREACH_STATES_PER_RUN", "0", "1 or more"),
+        ("OUTREACH_ALLOW_MASTER_WRITES", "yes", "true or false"),
         ("OUTREACH_DUCKDB_MEMORY_MB", "4 GB", "64 or more"),
         ("OUTREACH_DUCKDB_THREADS", "-1", "1 or more"),
         ("OUTREACH_DUCKDB_TEMP_GB", "1.5", "1 or more"),
