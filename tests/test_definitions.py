@@ -21,7 +21,10 @@ from tests.servers.outreach_dev import clean_environment
 GROUPS = {
     "neon": ["neon/company_master", "neon/people_master"],
     "extract": ["duckdb/companies_raw", "duckdb/people_raw"],
-    "validate": [f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
+    "validate": [
+        *(f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
+        "duckdb/verdict_changes",
+    ],
     "export": [f"parquet/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
     "upload": [
         *(f"b2/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
@@ -30,7 +33,12 @@ GROUPS = {
     "record": ["neon/audit_log", "neon/validation_failures_log"],
 }
 KINDS = {"postgres", "duckdb", "parquet", "s3", "json"}
-WITHOUT_COLUMNS = {"b2/manifest", "neon/audit_log", "neon/validation_failures_log"}
+WITHOUT_COLUMNS = {
+    "b2/manifest",
+    "duckdb/verdict_changes",
+    "neon/audit_log",
+    "neon/validation_failures_log",
+}
 LOAD = """
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.definitions import defs
