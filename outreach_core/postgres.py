@@ -22,6 +22,7 @@ Connection = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
 InsufficientPrivilege = psycopg.errors.InsufficientPrivilege
 LockNotAvailable = psycopg.errors.LockNotAvailable
+SerializationFailure = psycopg.errors.SerializationFailure
 UndefinedColumn = psycopg.errors.UndefinedColumn
 UndefinedSchema = psycopg.errors.InvalidSchemaName
 UndefinedTable = psycopg.errors.UndefinedTable
