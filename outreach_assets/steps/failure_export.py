@@ -226,8 +226,8 @@ class _Worker:
 
     def _is_put(self, batch: Batch, file: FailureFile) -> bool:
         """True when the object is in the store, proven; False when another one is there."""
-        there = _head(self.store, batch.key)
-        if there is not None and _sha256(self.store, there) != file.sha256:
+        there = head_or_none(self.store, batch.key)
+        if there is not None and sha256_in(self.store, there) != file.sha256:
             if there.metadata.get("batch-id") != str(batch.batch_id):
                 return False
             there = None  # by a worker who died, before a row changed
@@ -266,13 +266,14 @@ def _work_folder(parent: Path) -> Iterator[Path]:
         yield place
 
 
-def _head(store: ObjectStore, key: str) -> StoredObject | None:
+def head_or_none(store: ObjectStore, key: str) -> StoredObject | None:
+    """What lies under the key; None only when the store says that nothing does."""
     try:
         return store.head(key)
     except ObjectMissingError:
         return None
 
 
-def _sha256(store: ObjectStore, there: StoredObject) -> str:
-    """Of an object that came without one, its bytes'."""
+def sha256_in(store: ObjectStore, there: StoredObject) -> str:
+    """The object's sha256; of one that came without, its bytes'."""
     return there.sha256 or sha256_of(store.stream(there.key))
