@@ -20,6 +20,7 @@ from outreach_core.errors import PermanentError, RetryableError
 
 Connection = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
+DeadlockDetected = psycopg.errors.DeadlockDetected
 InsufficientPrivilege = psycopg.errors.InsufficientPrivilege
 LockNotAvailable = psycopg.errors.LockNotAvailable
 SerializationFailure = psycopg.errors.SerializationFailure

@@ -12,7 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from b2_resources.keys import FailuresPlace, failures_key, failures_prefix
-from outreach_assets.steps.failure_formats import FailureFormat, FailureType, FileShape
+from outreach_assets.steps.failure_formats import FileShape
+from outreach_assets.steps.failure_kinds import FailureFormat, FailureType
 from outreach_assets.steps.record import NotMigratedError
 from outreach_core.errors import RetryableError
 from outreach_core.postgres import (
@@ -128,6 +129,11 @@ class Batch:
     exported_at: datetime | None = None
     sha256: str | None = None
     size_bytes: int | None = None
+
+    @property
+    def status(self) -> str:
+        """`claimed` or `exported`."""
+        return "claimed" if self.exported_at is None else "exported"
 
     @property
     def shape(self) -> FileShape:

@@ -6,6 +6,7 @@ rows and batch are marked. A worker that dies lets go of the batch, and whoever 
 it up under the same key; a second put has the same bytes. (DESIGN D7)
 """
 
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -36,15 +37,20 @@ from outreach_assets.steps.failure_batches import (
 )
 from outreach_assets.steps.failure_formats import (
     FailureFile,
-    FailureFormat,
-    FailureType,
     Values,
     object_metadata,
     write_failures,
 )
+from outreach_assets.steps.failure_kinds import FailureFormat, FailureType
 from outreach_assets.steps.private_duckdb import disk_errors, own_folder
 from outreach_core.errors import OutreachError, RetryableError
-from outreach_core.postgres import Connection, Postgres, SerializationFailure
+from outreach_core.postgres import (
+    Connection,
+    DeadlockDetected,
+    LockNotAvailable,
+    Postgres,
+    SerializationFailure,
+)
 
 __all__ = [  # what callers need, under one name
     "Batch",
@@ -58,8 +64,9 @@ __all__ = [  # what callers need, under one name
     "waiting_failures",
 ]
 
-ATTEMPTS = 20
-"""How often in a row something may change under a batch before the export gives up for now."""
+ATTEMPTS = 20  # half a minute
+CHANGED = (SerializationFailure, LockNotAvailable, DeadlockDetected)
+"""A row or the batch changed since we looked, or somebody is changing it now."""
 
 # Nobody else's: a worker that is alive holds its batch. Those with errors come last, and once.
 NEXT = f"""
@@ -166,8 +173,9 @@ class _Worker:
                     if batch is None:
                         return
                     done = self._export(batch, taken_up=batch.batch_id not in ours)
-            except SerializationFailure:  # a row or the batch changed since we looked
+            except CHANGED:
                 attempts += 1
+                time.sleep(min(2, 0.02 * 2**attempts))
                 continue
             if done is not None:
                 attempts = 0
@@ -176,7 +184,7 @@ class _Worker:
                 attempts += 1
                 take_later_key(self.connection, batch)
         raise RetryableError(
-            f"the failures of a batch changed {ATTEMPTS} times while they were exported: try again"
+            f"the failures of a batch were changed by others in {ATTEMPTS} attempts: export again"
         )
 
     @contextmanager
@@ -251,6 +259,9 @@ class _Worker:
 
     def _mark(self, batch: Batch, file: FailureFile) -> None:
         """In the transaction that holds the batch: all of it is marked, or nothing."""
+        # Whoever records failures updates the same rows in another order. Waiting for him while
+        # he waits for us would end in his being aborted, so we step back instead.
+        self.connection.execute("SET LOCAL lock_timeout = '20ms'")
         at = self.now.astimezone(UTC)
         self.connection.execute(MARK_ROWS, (at.replace(tzinfo=None), batch.batch_id))
         self.connection.execute(

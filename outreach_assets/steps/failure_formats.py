@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import chain
 from json.encoder import encode_basestring as _json_text
 from pathlib import Path
 
 from b2_resources.object_store import BLOCK_BYTES, encoded_value
+from outreach_assets.steps.failure_kinds import FailureFormat, FailureType
 from outreach_assets.steps.private_duckdb import Limits, disk_errors, private_duckdb
 from outreach_core.errors import PermanentError
 
@@ -39,38 +39,6 @@ FORMULA = re.compile(rf"[\t\r\n]|[{OVERLOOKED}]*[{SIGNS}]")
 MAX_NAMED_BYTES = 500  # of a pipeline's id in the metadata, encoded; all of it may take 1,024
 PARQUET_MEMORY_MB, PARQUET_TEMP_GB = 128, 50
 SMALLEST_LINE_BYTES = 16 * 1024 * 1024  # DuckDB's own default for the longest JSON object
-
-
-class FailureType(StrEnum):
-    """What has failed."""
-
-    COMPANY = "company"
-    PERSON = "person"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The fields of the files, in order."""
-        return (
-            f"{self}_id",
-            f"{self}_name",
-            "fail_reason",
-            "state",
-            "validation_timestamp",
-            "pipeline_id",
-        )
-
-
-class FailureFormat(StrEnum):
-    """The kinds of file; the value is also how their names end."""
-
-    JSON = "json"
-    """One array of objects, one object a line."""
-
-    CSV = "csv"
-    """RFC 4180 in UTF-8 with a header; NULL and an empty text are both an empty cell."""
-
-    JSONL = "jsonl"
-    PARQUET = "parquet"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,13 +21,12 @@ from b2_resources.object_store import ObjectStore, StoredObject
 from outreach_assets.steps.failure_batches import SEVERAL
 from outreach_assets.steps.failure_export import head_or_none, sha256_in
 from outreach_assets.steps.failure_formats import (
-    FailureFormat,
-    FailureType,
     FileShape,
     Values,
     object_metadata,
     write_failures,
 )
+from outreach_assets.steps.failure_kinds import FailureFormat, FailureType
 from outreach_core.errors import OutreachError, PermanentError
 from outreach_core.settings import load_settings
 from outreach_core.states import UNASSIGNED
@@ -57,8 +56,9 @@ def push_company_failures(
     export_format: str = "json",
     store: ObjectStore | None = None,
 ) -> StoredObject:
-    """Put the companies' failures into one object: `company_id`, `company_name`, `fail_reason` …
+    """Put the companies' failures into one object.
 
+    A failure has company_id, company_name, fail_reason, state, validation_timestamp, pipeline_id.
     `export_format` is json, csv, jsonl or parquet. A failure without a state or a pipeline gets the
     ones given here. The same failures again are the same object; others on the same day get a later
     name (`…-2.json`). The store and the prefix are those of the settings unless a store is given.
@@ -75,7 +75,7 @@ def push_person_failures(
     export_format: str = "json",
     store: ObjectStore | None = None,
 ) -> StoredObject:
-    """The same for people: `person_id`, `person_name`, `fail_reason` …"""
+    """The same for people, with person_id and person_name."""
     return _push(failures, _opened(FailureType.PERSON, pipeline_id, state, export_format, store))
 
 
@@ -88,7 +88,7 @@ def push_company_failures_batched(
     export_format: str = "json",
     store: ObjectStore | None = None,
 ) -> tuple[int, int]:
-    """The same in numbered objects, `…-BATCH-001.json`; how many failures got there and how many not.
+    """The same in numbered objects, `…-BATCH-001.json`; how many failures got there, how many not.
 
     What a batch fails with is logged, and the next one is tried; pushing all of them again puts
     what is missing.
