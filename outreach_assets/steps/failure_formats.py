@@ -185,12 +185,15 @@ def _write_parquet(path: Path, rows: Iterable[Values], columns: Sequence[str]) -
             folder=path.parent / "spill",
             threads=1,  # so that rows keep their order, and their row groups
         )
-        types = dict.fromkeys(columns, "VARCHAR") | {"validation_timestamp": "TIMESTAMPTZ"}
+        types = dict.fromkeys(columns, "VARCHAR")
         with private_duckdb(limits) as duck:
             duck.execute("SET preserve_insertion_order = true")
+            # A time before the year 1, or whatever a script calls one, is none in Parquet.
             duck.execute(
-                f"COPY (SELECT * FROM read_json({_literal(lines)}, format = 'newline_delimited', "
-                f"maximum_object_size = {max(longest, SMALLEST_LINE_BYTES)}, columns = {types})) "
+                "COPY (SELECT * REPLACE (try_cast(validation_timestamp AS TIMESTAMPTZ) "
+                f"AS validation_timestamp) FROM read_json({_literal(lines)}, "
+                f"format = 'newline_delimited', columns = {types}, "
+                f"maximum_object_size = {max(longest, SMALLEST_LINE_BYTES)})) "
                 f"TO {_literal(path)} (FORMAT parquet, COMPRESSION zstd)"
             )
     finally:
