@@ -17,9 +17,11 @@ from outreach_assets.steps.alerts import Kind, Sighting, Trouble
 from outreach_core.states import ALL_STATES
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-MOST_RUNS = 50
 OVERLAP = timedelta(seconds=60)
 """Looked at again: a run that ended before another may be stored after it."""
+
+MOST_RUNS = 500
+"""At one tick; more than can end within the overlap, or the next tick would get the same ones."""
 
 PARTITION = "dagster/partition"
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")

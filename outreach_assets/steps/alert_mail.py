@@ -77,6 +77,11 @@ class MailServer:
             raise self._refused(f"{place} refused the receiver", code) from None
         except smtplib.SMTPResponseException as error:
             raise self._refused(f"{place} refused", error.smtp_code) from None
+        except UnicodeError:  # its own words hold what it could not encode
+            raise AlertRefusedError(
+                f"{place}: OUTREACH_SMTP_USER, OUTREACH_SMTP_PASSWORD and the addresses must be "
+                "plain ASCII"
+            ) from None
         except ssl.SSLError as error:
             raise AlertNotSentError(
                 f"{place}: no encrypted connection ({error.reason}): check OUTREACH_SMTP_SECURITY "

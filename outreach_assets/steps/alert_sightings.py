@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from outreach_assets.steps.alerts import Kind, Sighting, Trouble
-from outreach_assets.steps.record import Status
+from outreach_assets.steps.record import SOURCE, Status
 from outreach_core.audit import VALIDATION_RUN
 from outreach_core.postgres import Postgres
 
@@ -28,7 +28,7 @@ NEWEST = f"""
     SELECT DISTINCT ON (details ->> 'state') details ->> 'state', details ->> 'status',
         details ->> 'run_id', details ->> 'end_time', details ->> 'error'
     FROM shq.audit_log
-    WHERE event_type = %s AND created_at > now() - interval '{LOOK_BACK}'
+    WHERE event_type = %s AND event_source = %s AND created_at > now() - interval '{LOOK_BACK}'
       AND details ->> 'status' = ANY(%s)
     ORDER BY details ->> 'state', id DESC"""
 
@@ -53,7 +53,7 @@ def run_link(run_id: str) -> str:
 
 def state_sightings(postgres: Postgres) -> list[Sighting]:
     """How each state ended in the newest run that says whether it is well."""
-    wanted = (VALIDATION_RUN, [*KINDS, *WELL])
+    wanted = (VALIDATION_RUN, SOURCE, [*KINDS, *WELL])
     with postgres.connect() as connection:
         rows = connection.execute(NEWEST, wanted).fetchall()
     return [

@@ -325,12 +325,13 @@ def test_no_error_nor_log_of_a_webhook_holds_its_url(
     ("changes", "kind", "says"),
     [
         ({"password": "hunter22-wrong"}, AlertRefusedError, "OUTREACH_SMTP_PASSWORD"),
+        ({"password": "hunter22-ü"}, AlertRefusedError, "plain ASCII"),
         ({"security": "starttls"}, AlertRefusedError, "OUTREACH_SMTP_SECURITY"),
         ({"security": "tls"}, AlertNotSentError, "OUTREACH_SMTP_SECURITY"),
         ({"port": 1}, AlertNotSentError, "cannot be reached"),
         ({"user": "", "password": ""}, AlertRefusedError, "530"),
     ],
-    ids=["password", "starttls", "tls", "port", "login"],
+    ids=["password", "letters", "starttls", "tls", "port", "login"],
 )
 def test_a_mail_server_that_does_not_take_us_is_named(
     post: Post, changes: dict[str, object], kind: type[Exception], says: str
