@@ -28,8 +28,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id is 
 
 UI = "https://dagster.example.test"
 OPS = "ops@example.test"
-REPEATED = f"INSERT INTO {COMPANY_MASTER} SELECT * FROM {COMPANY_MASTER}"
-MENDED = f"DELETE FROM {COMPANY_MASTER} a USING {COMPANY_MASTER} b WHERE a.ctid < b.ctid"
+BAD = f"""
+    UPDATE {COMPANY_MASTER} SET website_url = CASE
+        WHEN substr(company_unique_id, 2)::int >= {{}} THEN 'acme.example' END
+    WHERE address_state = 'WV'"""
 
 
 @dataclass(kw_only=True)
@@ -130,32 +132,38 @@ def place(
 def test_a_held_state_is_told_once_by_each_channel_until_it_changes_and_when_it_recovers(
     place: Place, postgres: Postgres
 ) -> None:
-    given_rows(postgres, [a_company("c1"), a_company("c2", address_state="WI")])
-    given_sql(postgres, f"ALTER TABLE {COMPANY_MASTER} DROP CONSTRAINT company_master_pkey")
+    def bad(number: int) -> None:
+        given_sql(postgres, BAD.format(number))
+
+    wv = [a_company(f"c{number:02}") for number in range(20)]
+    given_rows(postgres, [*wv, a_company("i", address_state="WI")])
     place.run("WI", "WV")
     place.tick()
     assert place.news() == []
 
-    given_sql(postgres, f"{REPEATED} WHERE address_state = 'WV'")
+    bad(4)
     held = place.run("WI", "WV")
     with ThreadPoolExecutor(2) as pool:
         for ticking in [pool.submit(place.tick) for _ in range(2)]:
             ticking.result()
-    sentence = "1 companies have a key that another one has too"
-    assert place.news() == [f"held: WV\n{sentence}\n{UI}/runs/{held}"]
+    [text] = place.news()
+    title, sentence, link = text.splitlines()
+    assert (title, link) == ("held: WV", f"{UI}/runs/{held}")
+    assert "4 of 20 companies are bad" in sentence
 
     place.run("WI", "WV")
     place.tick()
     assert place.news() == []
 
-    given_sql(postgres, f"{REPEATED} WHERE address_state = 'WV'")
+    bad(5)
     worse = place.run("WV")
     place.tick()
-    assert place.news() == [
-        f"held: WV (changed)\n3 companies have a key that another one has too\n{UI}/runs/{worse}"
-    ]
+    [text] = place.news()
+    title, sentence, link = text.splitlines()
+    assert (title, link) == ("held: WV (changed)", f"{UI}/runs/{worse}")
+    assert "5 of 20 companies are bad" in sentence
 
-    given_sql(postgres, f"{MENDED} AND a.company_unique_id = b.company_unique_id")
+    bad(0)
     mended = place.run("WV")
     place.tick()
     place.tick()
