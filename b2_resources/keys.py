@@ -6,6 +6,7 @@ it is no business of this file.
 
 import re
 from dataclasses import dataclass
+from datetime import date
 
 from outreach_core.errors import PermanentError
 from outreach_core.states import UNASSIGNED, checked_states
@@ -33,6 +34,9 @@ _SNAPSHOT = re.compile(
 _MANIFEST = re.compile(_STATE + rf"manifests/(?P<version>{VERSION})\.json")
 _CHANGES = re.compile(_STATE + rf"changes/verdict_changes_(?P<version>{VERSION})\.parquet")
 _HELD = re.compile(_STATE + rf"held/(?P<version>{VERSION})/[a-z][a-z0-9_]*\.(?:parquet|json)")
+
+AUDIT_PREFIX = "audit/"
+_AUDIT = re.compile(r"audit/\d{4}/\d{2}/audit_(?P<day>\d{8})\.parquet")
 
 
 class KeyRefusedError(PermanentError):
@@ -102,6 +106,23 @@ def state_prefix(state: str) -> str:
     """Where everything of a state lies. Raises UnknownStateError for none of ours."""
     (known,) = checked_states([state])
     return f"outreach/{known.lower()}/"
+
+
+def audit_key(day: date) -> str:
+    """The audit log's rows of one UTC day; never rewritten."""
+    return f"{AUDIT_PREFIX}{day:%Y/%m}/audit_{day:%Y%m%d}.parquet"
+
+
+def audit_day(key: str) -> date | None:
+    """The inverse of `audit_key`; None for any other key."""
+    found = _AUDIT.fullmatch(key)
+    if found is None:
+        return None
+    try:
+        day = date.fromisoformat(found["day"])
+    except ValueError:
+        return None
+    return day if audit_key(day) == key else None
 
 
 def snapshot_place(key: str) -> SnapshotPlace | None:
