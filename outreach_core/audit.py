@@ -45,6 +45,16 @@ STORE_MIGRATED = "outreach_store_migrated"
 STORE_RECONCILED = "outreach_store_reconciled"
 BUCKET_SET_UP = "outreach_bucket_set_up"
 
+WHO_TAG = "outreach/who"
+"""On a run that a command has started: for whom."""
+
+STARTERS = {
+    "dagster/schedule_name": "schedule",
+    "dagster/sensor_name": "sensor",
+    "dagster/backfill": "backfill",
+}
+"""Dagster's tags on a run, and what each says has started it."""
+
 
 class AuditLogMissingError(PermanentError):
     """The database has no audit log, or one that is no chain yet."""
@@ -110,6 +120,16 @@ def operator() -> str:
     return f"{account}@{socket.gethostname()}"
 
 
+def started_by(tags: Mapping[str, str]) -> str:
+    """Who a Dagster run acts for, by its tags: a person's account where one is known."""
+    if WHO_TAG in tags:
+        return tags[WHO_TAG]
+    for tag, kind in STARTERS.items():
+        if tag in tags:
+            return f"{kind} {tags[tag]}"
+    return "somebody in the Dagster UI"
+
+
 def command_event(event_type: str, details: Mapping[str, object]) -> AuditEvent:
     """An event of a command that somebody ran on this machine; it says who."""
     return AuditEvent(
@@ -159,9 +179,7 @@ def events_of_run(connection: Connection, run_id: str) -> Iterator[Mapping[str, 
     )
 
 
-def latest_events(
-    connection: Connection, wanted: EventFilter, *, limit: int
-) -> list[WrittenEvent]:
+def latest_events(connection: Connection, wanted: EventFilter, *, limit: int) -> list[WrittenEvent]:
     """Those that match, the newest first."""
     rows = connection.execute(LATEST, {**vars(wanted), "limit": limit}).fetchall()
     return [

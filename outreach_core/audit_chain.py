@@ -180,9 +180,10 @@ def _ordered_breaks(connection: Connection, last: int) -> Iterator[BrokenLink]:
 
 
 def _named(
-    id_: int, position: int, before: int, id_before: int | None, altered: bool, unlinked: bool
+    id_: int, position: int, before: int, id_before: int | None, *wrong: bool
 ) -> Iterator[BrokenLink]:
     """What is wrong at a row; a gap explains a wrong link, and so says it all."""
+    altered, unlinked = wrong
     if position == before:
         yield BrokenLink(
             kind=Break.INSERTED,

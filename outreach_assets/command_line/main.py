@@ -11,6 +11,7 @@ from types import FrameType
 import typer
 
 from outreach_assets.command_line import (
+    audit,
     database,
     demo,
     dev,
@@ -66,6 +67,11 @@ app.add_typer(
     failures.app,
     name="failures",
     epilog="Examples: `outreach failures export` · `outreach failures stats`",
+)
+app.add_typer(
+    audit.app,
+    name="audit",
+    epilog="Examples: `outreach audit list` · `outreach audit verify`",
 )
 
 

@@ -110,6 +110,7 @@ def _run_range(
     from outreach_assets.jobs import REFRESH_TABLES  # noqa: PLC0415
     from outreach_assets.retries import ONCE_TAG  # noqa: PLC0415
     from outreach_assets.steps.private_duckdb import disk_errors  # noqa: PLC0415
+    from outreach_core.audit import WHO_TAG, operator  # noqa: PLC0415
 
     job = build_defs(settings, {"progress": progress}).resolve_job_def(REFRESH_TABLES)
     run_id = str(uuid4())
@@ -126,6 +127,7 @@ def _run_range(
                     "dagster/asset_partition_range_start": states[0],
                     "dagster/asset_partition_range_end": states[-1],
                     "outreach/started_by": "outreach run",
+                    WHO_TAG: operator(),
                     ONCE_TAG: "true",
                 },
                 # What the run logs is in the UI; here the progress display speaks.

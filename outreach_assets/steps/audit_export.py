@@ -45,7 +45,7 @@ LINES = f"""
         'chain_position', position, 'chained_at', hashed_row::jsonb ->> 'chained_at',
         'previous_hash', previous_hash, 'row_hash', row_hash, 'hashed_row', hashed_row)::text
     FROM ({HASHED} WHERE chain_position BETWEEN %(first)s AND %(last)s) AS hashed
-    ORDER BY position"""  # noqa: S608 both are written in these files
+    ORDER BY position"""
 
 # hashed_row is the very text: `sha256(hashed_row) = row_hash`, with any tool, without a database.
 PARQUET = """
@@ -103,7 +103,7 @@ def export_owed(
     ]
 
 
-def export_day(  # noqa: PLR0913 two stores, an engine, a folder, a day, a name
+def export_day(
     postgres: Postgres, store: ObjectStore, duck: Duck, folder: Path, day: date, *, who: str
 ) -> Closing:
     """Export that day, unless its object is there already.
@@ -197,7 +197,7 @@ def _export_breaks(postgres: Postgres, exported: Sequence[Closing]) -> Iterator[
         after = closing.position
 
 
-def _export(  # noqa: PLR0913 as above
+def _export(
     postgres: Postgres, store: ObjectStore, duck: Duck, folder: Path, day: LogDay, *, who: str
 ) -> Closing:
     closing = _closing_of(postgres, day)
