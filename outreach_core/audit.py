@@ -79,7 +79,7 @@ class WrittenEvent:
 
     event_type: str
     event_source: str
-    created_at: datetime | None
+    created_at: datetime
     details: Mapping[str, object] | None
 
 

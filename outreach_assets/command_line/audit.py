@@ -57,8 +57,7 @@ def list_command(
         print_json({"events": [vars(event) for event in found]})
         return
     rows = [
-        [e.chain_position, e.created_at and f"{e.created_at:%Y-%m-%d %H:%M:%S}", e.event_type]
-        + [_shown(e.details)]
+        [e.chain_position, f"{e.created_at:%Y-%m-%d %H:%M:%S}", e.event_type, _shown(e.details)]
         for e in found
     ]
     print_table(f"{len(found)} events", ["position", "at", "type", "what"], rows)

@@ -62,7 +62,7 @@ PARQUET = """
 
 
 class AuditExportError(PermanentError):
-    """This day cannot be exported as it is."""
+    """A day cannot be exported, or its object is not what we exported."""
 
 
 @dataclass(frozen=True, kw_only=True)
