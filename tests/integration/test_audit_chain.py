@@ -1,4 +1,4 @@
-"""The audit log as a chain: nothing can be changed, and whoever can change it all the same is found.
+"""The audit log as a chain: nothing can be changed, and who does it all the same is found out.
 
 What is found by comparing with exported days is in outreach_assets/steps/test_audit_export.py.
 """
@@ -76,6 +76,10 @@ def test_a_log_that_nobody_touched_is_whole(log: Postgres) -> None:
 
 
 SET_COUNT = "UPDATE shq.audit_log SET details = '{\"number\": 0}' WHERE chain_position = 5"
+UPSERT = (
+    "INSERT INTO shq.audit_log (id, event_type, event_source) VALUES (1, 'x', 'y') "
+    "ON CONFLICT (id) DO UPDATE SET event_type = 'z'"
+)
 COPY_ROW = (
     "INSERT INTO shq.audit_log (event_type, event_source, details, chain_position, chained_at, "
     "previous_hash, hashed_columns) SELECT event_type, event_source, details, 13, chained_at, "
@@ -87,7 +91,10 @@ COPY_ROW = (
     ("statements", "expected"),
     [
         ([SET_COUNT], [(Break.ALTERED, 5)]),
-        (["UPDATE shq.audit_log SET details = NULL WHERE chain_position = 5"], [(Break.ALTERED, 5)]),
+        (
+            ["UPDATE shq.audit_log SET details = NULL WHERE chain_position = 5"],
+            [(Break.ALTERED, 5)],
+        ),
         (
             ["UPDATE shq.audit_log SET created_at = '2020-01-01' WHERE chain_position = 5"],
             [(Break.ALTERED, 5)],
@@ -133,7 +140,7 @@ def test_an_event_slipped_between_two_and_all_positions_moved_is_found(log: Post
         "UPDATE shq.audit_log SET chain_position = chain_position + 1 WHERE chain_position > 5",
         COPY_ROW.replace("details, 13", "details, 6").replace("= 12", "= 5"),
     )
-    assert [(Break.ALTERED, 6), (Break.ALTERED, 7)] == found(log)[:2]
+    assert found(log)[:2] == [(Break.ALTERED, 6), (Break.ALTERED, 7)]
 
 
 def test_a_cut_tail_is_not_hidden_by_later_events(log: Postgres) -> None:
@@ -155,8 +162,7 @@ def test_a_disabled_trigger_is_found(log: Postgres) -> None:
         "UPDATE shq.audit_log SET details = NULL",
         "DELETE FROM shq.audit_log WHERE id = 1",
         "TRUNCATE shq.audit_log",
-        "INSERT INTO shq.audit_log (id, event_type, event_source) VALUES (1, 'x', 'y') "
-        "ON CONFLICT (id) DO UPDATE SET event_type = 'z'",
+        UPSERT,
     ],
 )
 def test_a_change_is_refused_to_a_superuser(log: Postgres, statement: str) -> None:
@@ -272,8 +278,10 @@ def test_a_run_has_one_outcome_whoever_writes_it_how_often(log: Postgres) -> Non
 def test_rows_older_than_the_chain_are_sealed_as_they_are(postgres: Postgres) -> None:
     migrate(postgres, BEFORE)
     given_events(postgres, 30)
-    given_sql(postgres, "INSERT INTO shq.audit_log (id, event_type, event_source) "
-              "VALUES (900000, 'x', 'y')")
+    given_sql(
+        postgres,
+        "INSERT INTO shq.audit_log (id, event_type, event_source) VALUES (900000, 'x', 'y')",
+    )
     migrate(postgres)
     given_sql(postgres, CHAIN.sql)  # a second time, whatever the record says
     report = check_chain(postgres)
