@@ -43,6 +43,9 @@ _FAILURES = re.compile(
 _NOT_IN_A_NAME = re.compile(f"[%/]|{REFUSED_CHARACTERS.pattern}")
 MAX_PIPELINE_BYTES = 180  # of a name's 255, which also says type, batch and extension
 
+AUDIT_PREFIX = "audit/"
+_AUDIT = re.compile(r"audit/\d{4}/\d{2}/audit_(?P<day>\d{8})\.parquet")
+
 
 class KeyRefusedError(PermanentError):
     """No store takes this key; the message says which rule it breaks."""
@@ -147,6 +150,23 @@ def state_prefix(state: str) -> str:
     """Where everything of a state lies. Raises UnknownStateError for none of ours."""
     (known,) = checked_states([state])
     return f"outreach/{known.lower()}/"
+
+
+def audit_key(day: date) -> str:
+    """The audit log's rows of one UTC day; never rewritten."""
+    return f"{AUDIT_PREFIX}{day:%Y/%m}/audit_{day:%Y%m%d}.parquet"
+
+
+def audit_day(key: str) -> date | None:
+    """The inverse of `audit_key`; None for any other key."""
+    found = _AUDIT.fullmatch(key)
+    if found is None:
+        return None
+    try:
+        day = date.fromisoformat(found["day"])
+    except ValueError:
+        return None
+    return day if audit_key(day) == key else None
 
 
 def snapshot_place(key: str) -> SnapshotPlace | None:

@@ -76,7 +76,7 @@ def test_the_code_location_loads_with_an_empty_environment(
     loaded: subprocess.CompletedProcess[str],
 ) -> None:
     assert loaded.stdout.split() == sorted(
-        ["b2/usage", *(key for keys in GROUPS.values() for key in keys)]
+        ["b2/usage", "b2/audit_log", *(key for keys in GROUPS.values() for key in keys)]
     )
 
 
@@ -148,6 +148,7 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
         "abandoned_runs_sensor",
         "alerts_sensor",
         "owed_objects_sensor",
+        "run_outcomes_sensor",
     }
     assert {s.name for s in defs.schedules or ()} == {
         "nightly_refresh_schedule",
