@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from outreach_core.postgres import Connection
 
 VALIDATION_RUN = "outreach_validation_run"
+SNAPSHOT_REMOVED = "outreach_snapshot_removed"
+SNAPSHOT_RESTORED = "outreach_snapshot_restored"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,6 +184,36 @@ def claimed(
         yield claim
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """A state that no run is in or can get into, for as long as the connection behind it lives."""
+
+    postgres: Postgres
+    connection: Connection
+
+    def hold(self) -> None:
+        """Raise ClaimLostError unless the lock still stands; to be asked before each removal."""
+        try:
+            self.connection.execute("SELECT 1")
+        except DatabaseError as error:
+            raise ClaimLostError(
+                f"{self.postgres.name}: the connection that locked the state was lost: try again "
+                f"({self.postgres.redacted(str(error))})"
+            ) from None
+
+
+@contextmanager
+def locked(postgres: Postgres, state: str) -> Iterator[Lock]:
+    """The state without a run in it, for work that is no run and leaves no row of one.
+
+    Raises StateBusyError when a run is in it or comes back to it soon.
+    """
+    with _connection_for_locks(postgres) as connection:
+        if _waiting(postgres, [state], "") or not _try_lock(connection, state):
+            raise busy_error([state])
+        yield Lock(postgres=postgres, connection=connection)
+
+
 def busy_error(states: Sequence[str]) -> StateBusyError:
     """Another run works in these."""
     return StateBusyError(
