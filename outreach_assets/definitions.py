@@ -7,12 +7,22 @@ import dagster as dg
 from b2_resources.build_store import STORE_FOLDER
 from b2_resources.resource import B2Resource
 from outreach_assets.assets.chain import sources
+from outreach_assets.assets.drill import restore_drill
+from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.usage import build_usage
-from outreach_assets.jobs import refresh_tables_job, store_usage_job
+from outreach_assets.assets.verified import verified_snapshots
+from outreach_assets.jobs import (
+    refresh_tables_job,
+    restore_drill_job,
+    retention_job,
+    store_usage_job,
+    verify_snapshots_job,
+)
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.schedules import nightly_refresh_schedule, store_usage_schedule
 from outreach_assets.steps.progress import NoProgress
+from outreach_assets.steps.retention import Keep
 from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
 from sensors.owed_objects import owed_objects_sensor
@@ -25,8 +35,19 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             *sources(),
             build_tables(settings.outreach_states_per_run),
             build_usage(settings.outreach_storage_budget_dollars),
+            restore_drill,
+            verified_snapshots,
+            build_retention(
+                Keep(snapshots=settings.outreach_keep_snapshots, days=settings.outreach_keep_days)
+            ),
         ],
-        jobs=[refresh_tables_job, store_usage_job],
+        jobs=[
+            refresh_tables_job,
+            store_usage_job,
+            restore_drill_job,
+            verify_snapshots_job,
+            retention_job,
+        ],
         schedules=[nightly_refresh_schedule, store_usage_schedule],
         sensors=[abandoned_runs_sensor, owed_objects_sensor],
         resources={**default_resources(settings), **(resources or {})},

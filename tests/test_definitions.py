@@ -66,7 +66,13 @@ def test_the_code_location_loads_with_an_empty_environment(
     loaded: subprocess.CompletedProcess[str],
 ) -> None:
     assert loaded.stdout.split() == sorted(
-        ["b2/usage", *(key for keys in GROUPS.values() for key in keys)]
+        [
+            "b2/restore_drill",
+            "b2/retention",
+            "b2/usage",
+            "b2/verified_snapshots",
+            *(key for keys in GROUPS.values() for key in keys),
+        ]
     )
 
 

@@ -5,7 +5,6 @@ needs no rows in Python. Folders and DuckDB files are restored in restore.py.
 """
 
 import re
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from b2_resources.object_store import BLOCK_BYTES, ObjectStore
 from outreach_assets.steps.judge_again import Files, rows_of
 from outreach_assets.steps.manifest import FileFacts, Manifest
-from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.private_duckdb import Duck, disk_errors, spill_folder
 from outreach_assets.steps.record import SOURCE, migrated
 from outreach_assets.steps.restore import (
     Restored,
@@ -69,16 +68,19 @@ def restore_to_postgres(
     postgres: Postgres,
     schema: str,
     *,
+    folder: Path,
     open_duck: Callable[[], AbstractContextManager[Duck]],
 ) -> Restored:
     """`companies_good` and the others in a schema that is new or has none of them; or nothing.
+
+    `folder` is for what lies on the disk meanwhile: OUTREACH_HOME/spill.
 
     Raises SchemaRefusedError, TargetInUseError, RestoreDiffersError, what the store raises and
     what the database refuses.
     """
     check_schema(postgres, schema, manifest)
-    with tempfile.TemporaryDirectory(prefix="outreach-restore-") as name:
-        files = fetch_objects(store, manifest, Path(name))
+    with spill_folder(folder) as spill, disk_errors(folder):
+        files = fetch_objects(store, manifest, spill)
         with migrated(postgres), postgres.connect() as connection, open_duck() as duck:
             _check_free(connection, schema, manifest)
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}".encode())

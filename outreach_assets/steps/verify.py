@@ -7,7 +7,7 @@ against the newest manifest, and the rows judged again (judge_again.py). Nothing
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from outreach_assets.steps.fetch import FetchDiffersError, fetch_file
 from outreach_assets.steps.judge_again import Files, is_judged_by, rows_problems
 from outreach_assets.steps.manifest import Manifest, StoredFacts
 from outreach_assets.steps.manifest_chain import Link, chain_problems, read_chain
-from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.private_duckdb import Duck, disk_errors, spill_folder
 from outreach_assets.tables.catalogue import TABLES
 from outreach_core.errors import RetryableError
 
@@ -66,7 +66,7 @@ class Verifier:
 
     store: ObjectStore
     folder: Path
-    """Where snapshots lie while they are read; made when missing, left empty."""
+    """Where snapshots lie while they are read: OUTREACH_HOME/spill; left as it was."""
 
     open_duck: Callable[[], AbstractContextManager[Duck]]
     which: Which = Which.NEWEST
@@ -74,15 +74,19 @@ class Verifier:
 
 def verify_states(verifier: Verifier, states: Sequence[str]) -> Iterator[StateVerified]:
     """Each state as soon as it is done, in order. Raises what the store raises."""
-    verifier.folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(STATES_AT_ONCE, thread_name_prefix="verify") as pool:
+    with (
+        spill_folder(verifier.folder) as folder,
+        disk_errors(verifier.folder),
+        ThreadPoolExecutor(STATES_AT_ONCE, thread_name_prefix="verify") as pool,
+    ):
+        ours = replace(verifier, folder=folder)
         try:
-            yield from pool.map(lambda state: verify_state(verifier, state), states)
+            yield from pool.map(lambda state: _verify_state(ours, state), states)
         finally:  # also on Ctrl-C
             pool.shutdown(cancel_futures=True)
 
 
-def verify_state(verifier: Verifier, state: str) -> StateVerified:
+def _verify_state(verifier: Verifier, state: str) -> StateVerified:
     """One state. What was published or pruned meanwhile is no problem: then it is read again."""
     for _ in range(3):
         listed = _listed(verifier.store, state)

@@ -80,6 +80,8 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_DUCKDB_THREADS": "2",
         "OUTREACH_DUCKDB_TEMP_GB": "7",
         "OUTREACH_STORAGE_BUDGET_DOLLARS": "2.5",
+        "OUTREACH_KEEP_SNAPSHOTS": "4",
+        "OUTREACH_KEEP_DAYS": "5",
     }
     assert values.keys() == set(variable_names())
     settings = load(**values)

@@ -54,7 +54,9 @@ def published(store: ObjectStore, home: Path, *versions: str) -> list[Manifest]:
 def into_schema(
     store: ObjectStore, manifest: Manifest, postgres: Postgres, schema: str, folder: Path
 ) -> None:
-    restore_to_postgres(store, manifest, postgres, schema, open_duck=lambda: a_duck(folder))
+    restore_to_postgres(
+        store, manifest, postgres, schema, folder=folder / "spill", open_duck=lambda: a_duck(folder)
+    )
 
 
 def tables_of(postgres: Postgres, schema: str) -> list[str]:
