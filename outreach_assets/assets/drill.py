@@ -44,7 +44,7 @@ def restore_drill(
     context: dg.AssetExecutionContext, b2: B2Resource, private_duckdb: PrivateDuckDBResource
 ) -> Iterator[Result]:
     """Draw, restore, compare, report."""
-    seed = zlib.crc32(context.run_id.encode())
+    seed = zlib.crc32(context.run.run_id.encode())
     with dagster_failures(context):
         store = b2.create_store()
         chosen = choose_snapshot(store, ALL_STATES, seed)

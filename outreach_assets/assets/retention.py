@@ -51,7 +51,7 @@ def build_retention(keep: Keep) -> dg.AssetsDefinition:
         now = datetime.now(UTC)  # noqa: TID251 an edge: an asset's body
         with dagster_failures(context):
             done = prune(
-                b2.create_store(), neon.open(), ALL_STATES, keep, now=now, run_id=context.run_id
+                b2.create_store(), neon.open(), ALL_STATES, keep, now=now, run_id=context.run.run_id
             )
             found = list(done)
             yield _result(found)
