@@ -3,7 +3,7 @@
 Which objects may go is for the caller to know; nothing here asks twice.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -26,33 +26,39 @@ class Purged:
 
 
 def purge(
-    store: ObjectStore, prefix: str, *, keys: Collection[str], hidden_of: Collection[str] = ()
+    store: ObjectStore,
+    prefix: str,
+    *,
+    keys: Collection[str],
+    hidden_of: Callable[[str], bool] = lambda _key: False,
 ) -> Purged:
-    """Delete these keys and every version of them, and what lies hidden under the other ones.
+    """Delete these keys and every version of them; of others only what lies hidden under them.
 
-    All of them begin with the prefix. Killed in between, it may be called again. Whoever puts one
-    of the keys meanwhile loses what they put.
+    All keys begin with the prefix; `hidden_of` says which of the others. Killed in between, it may
+    be called again. Whoever puts one of the keys meanwhile loses what they put.
     """
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="purge") as pool:
         # First: from here on nobody reads them, whatever becomes of the versions.
         list(pool.map(store.delete, keys))
     match store:
         case S3Store():
-            return _purge_bucket(store, prefix, set(keys), set(hidden_of))
+            return _purge_bucket(store, prefix, set(keys), hidden_of)
         case HybridStore(far=far):
-            return _purge_bucket(far, prefix, set(keys), set(hidden_of))
+            return _purge_bucket(far, prefix, set(keys), hidden_of)
         case _:
             return Purged()
 
 
-def _purge_bucket(store: S3Store, prefix: str, gone: set[str], hidden_of: set[str]) -> Purged:
+def _purge_bucket(
+    store: S3Store, prefix: str, gone: set[str], hidden_of: Callable[[str], bool]
+) -> Purged:
     try:
         listed = list(listed_versions(store.client, prefix))
     except StoreRefusedError:
         return Purged()
     if not listed:
         return Purged()
-    doomed = [v for v in listed if v.key in gone or (v.key in hidden_of and not v.is_latest)]
+    doomed = [v for v in listed if v.key in gone or (not v.is_latest and hidden_of(v.key))]
     # Markers last: without its marker, what it hides would be there again.
     for is_marker in (False, True):
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="purge") as pool:

@@ -12,6 +12,7 @@ from outreach_assets.assets.chain import chain, sources
 from outreach_assets.assets.chain_checks import chain_checks
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.definitions import build_defs
+from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_core.settings import PROJECT_FOLDER, Settings
 from outreach_core.states import ALL_STATES
 from tests.servers.outreach_dev import clean_environment
@@ -25,10 +26,10 @@ GROUPS = {
         *(f"b2/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
         "b2/manifest",
     ],
-    "record": ["neon/audit_log"],
+    "record": ["neon/audit_log", "neon/validation_failures_log"],
 }
 KINDS = {"postgres", "duckdb", "parquet", "s3", "json"}
-WITHOUT_COLUMNS = {"b2/manifest", "neon/audit_log"}
+WITHOUT_COLUMNS = {"b2/manifest", "neon/audit_log", "neon/validation_failures_log"}
 LOAD = """
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.definitions import defs
@@ -151,5 +152,5 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
 
 
 def test_states_per_run_cuts_a_backfill_into_runs() -> None:
-    assert build_tables(None).backfill_policy == dg.BackfillPolicy.single_run()
-    assert build_tables(5).backfill_policy == dg.BackfillPolicy.multi_run(5)
+    assert build_tables(None, KillSwitches()).backfill_policy == dg.BackfillPolicy.single_run()
+    assert build_tables(5, KillSwitches()).backfill_policy == dg.BackfillPolicy.multi_run(5)

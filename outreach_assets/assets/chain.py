@@ -19,10 +19,11 @@ STATES = dg.StaticPartitionsDefinition(list(ALL_STATES))
 OWNERS = ["team:outreach"]
 MANIFEST = dg.AssetKey(["b2", "manifest"])
 AUDIT_LOG = dg.AssetKey(["neon", "audit_log"])
+FAILURES_LOG = dg.AssetKey(["neon", "validation_failures_log"])
 
 
 class Step(IntEnum):
-    """The verbs of the chain, in order; an asset's group is its step's name."""
+    """The verbs of the chain, in order: how far a run goes for an asset."""
 
     EXTRACT = 1
     VALIDATE = 2
@@ -83,7 +84,7 @@ def sources() -> list[dg.AssetSpec]:
 
 def chain() -> list[dg.AssetSpec]:
     """Every asset of the chain, table by table, step by step."""
-    return [*_rows(), *_files(), _manifest(), _audit_log()]
+    return [*_rows(), *_files(), _manifest(), _audit_log(), _failures_log()]
 
 
 def step_of(key: dg.AssetKey) -> Step:
@@ -162,6 +163,17 @@ def _audit_log() -> dg.AssetSpec:
     )
 
 
+def _failures_log() -> dg.AssetSpec:
+    return _spec(
+        FAILURES_LOG,
+        Step.VALIDATE,
+        {"postgres", "table"},
+        "One row per bad record and day in `marketing.validation_failures_log`, with its reasons "
+        "in words. `marketing.validation_failures_open` says which are mended since.",
+        [judged_key(table, Verdict.BAD) for table in TABLES],
+    ).replace_attributes(group_name=Step.RECORD.verb)
+
+
 def _spec(
     key: dg.AssetKey,
     step: Step,
@@ -193,4 +205,4 @@ def _columns(table: Table, verdict: Verdict | None = None) -> dg.TableSchema:
     )
 
 
-_STEPS = {spec.key: Step[str(spec.group_name).upper()] for spec in chain()}
+_STEPS = {spec.key: Step[spec.tags["step"].upper()] for spec in chain()}

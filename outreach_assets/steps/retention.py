@@ -9,16 +9,15 @@ next pruning finishes those.
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from b2_resources import keys
 from b2_resources.object_store import ObjectStore, get_bytes
 from b2_resources.purge import Purged, purge
-from outreach_assets.steps.manifest import Manifest, read_manifest
+from outreach_assets.steps.manifest import Manifest, ManifestUnreadableError, read_manifest
 from outreach_assets.steps.record import SOURCE, Lock, locked
-from outreach_assets.tables.catalogue import TABLES
-from outreach_assets.tables.table import Verdict
 from outreach_core.audit import SNAPSHOT_REMOVED, AuditEvent, write_event
 from outreach_core.errors import OutreachError, PermanentError
 from outreach_core.postgres import DatabaseRefusedError, DatabaseUnreachableError, Postgres
@@ -106,7 +105,10 @@ class StatePruned:
 def kept_versions(
     published: Collection[str], held: Collection[str], keep: Keep, now: datetime
 ) -> dict[str, str]:
-    """The versions that must stay, each with the reason; all others may go."""
+    """The versions that must stay, each with the reason; all others may go.
+
+    Unless the newest was released knowingly: then the last good one stays too (`plan_state`).
+    """
     newest_first = sorted(published, reverse=True)
     cut = (now - timedelta(days=keep.days)).strftime("%Y%m%d%H%M%S")
     kept: dict[str, str] = {}
@@ -126,7 +128,7 @@ def kept_versions(
 
 def plan_state(store: ObjectStore, state: str, keep: Keep, now: datetime) -> StatePlan:
     """What would go; deletes nothing."""
-    return _plan(_listing(store, state), keep, now)
+    return _plan(store, _listing(store, state), keep, now)
 
 
 def prune(
@@ -148,7 +150,7 @@ def prune(
         done = logged.get(state, frozenset())
         try:
             listing = _listing(store, state)
-            if _plan(listing, keep, now).doomed or listing.pruned - done:
+            if _plan(store, listing, keep, now).doomed or listing.pruned - done:
                 with locked(postgres, state) as lock:
                     pruned = _prune_state(store, lock, state, keep, now, done)
                 _log(postgres, pruned.removed, run_id)
@@ -171,7 +173,7 @@ def _prune_state(
 ) -> StatePruned:
     """Everything but the audit events. Listed anew: before the lock a run may have been here."""
     listing = _listing(store, state)
-    doomed = _plan(listing, keep, now).doomed
+    doomed = _plan(store, listing, keep, now).doomed
     begun = listing.pruned.difference(listing.published, done)
     bodies = {
         **{v: get_bytes(store, keys.pruned_key(state, v)) for v in sorted(begun)},
@@ -190,11 +192,19 @@ def _prune_state(
         store,
         keys.state_prefix(state),
         keys=[key for m in manifests.values() for key in (m.key, *(o.key for o in m.objects))],
-        # Each was a copy of some version: what is kept has it under its own key.
-        hidden_of=[keys.newest_key(state, t.name, v) for t in TABLES for v in Verdict],
+        hidden_of=_hides_nothing_of_its_own,
     )
     removed = (_removed(manifests[version], bodies[version]) for version in sorted(bodies))
     return StatePruned(state=state, removed=tuple(removed), purged=purged)
+
+
+def _hides_nothing_of_its_own(key: str) -> bool:
+    """True of newest keys, each a copy of a version that has its own, and of what was held.
+
+    Under all others a hidden version may be what somebody has overwritten by mistake.
+    """
+    place = keys.snapshot_place(key)
+    return keys.held_place(key) is not None or (place is not None and place.version is None)
 
 
 def _own_manifest(store: ObjectStore, state: str, version: str, body: bytes) -> Manifest:
@@ -249,12 +259,25 @@ def _logged(postgres: Postgres) -> dict[str, frozenset[str]]:
     return {state: frozenset(versions) for state, versions in found.items()}
 
 
-def _plan(listing: Listing, keep: Keep, now: datetime) -> StatePlan:
+def _plan(store: ObjectStore, listing: Listing, keep: Keep, now: datetime) -> StatePlan:
     kept = kept_versions(listing.published, listing.held, keep, now)
+    if listing.published.difference(kept):
+        good = _newest_good(store, listing)
+        if good is not None:
+            kept.setdefault(good, "the newest that was not held and released")
     doomed = sorted(listing.published.difference(kept))
     return StatePlan(
         state=listing.state, kept=kept, doomed={v: listing.size_bytes(v) for v in doomed}
     )
+
+
+def _newest_good(store: ObjectStore, listing: Listing) -> str | None:
+    for version in sorted(listing.published, reverse=True):
+        key = keys.manifest_key(listing.state, version)
+        with suppress(ManifestUnreadableError):  # whatever it was, nobody can say that it is good
+            if not read_manifest(get_bytes(store, key), store.place_of(key)).held:
+                return version
+    return None
 
 
 def _listing(store: ObjectStore, state: str) -> Listing:

@@ -104,20 +104,6 @@ def _is_bad(table: Table) -> str:
     return " OR ".join(rule.broken for rule in table.errors) or "FALSE"
 
 
-def reasons_to_hold(verdicts: Verdicts, state: str) -> list[str]:
-    """Why this state must not be published, as sentences; empty when it may."""
-    reasons = []
-    for name, by_state in verdicts.items():
-        verdict = by_state[state]
-        if verdict.keys_missing:
-            reasons.append(f"{verdict.keys_missing} {name} have no key")
-        if verdict.keys_repeated:
-            reasons.append(f"{verdict.keys_repeated} {name} have a key that another one has too")
-        if not verdict.adds_up:
-            reasons.append(f"{name}: {verdict.raw.rows} rows are not the good and the bad ones")
-    return reasons
-
-
 def key_tally(key: str) -> str:
     """SQL for the two columns of a Tally: count, and sum of key hashes (never NULL)."""
     return f"count(*), coalesce(sum(hash({quoted(key)})::HUGEINT), 0)"

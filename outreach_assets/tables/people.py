@@ -41,12 +41,14 @@ RULES = (
     Rule(
         name="email_invalid",
         says="an email is something, one @, something, a dot, something",
+        complaint="Missing or invalid email",
         # The whole of it must match; `~` would do today and become a partial match in DuckDB 2.
         sql=r"regexp_full_match(email, '[^@]+@[^@]+\.[^@]+')",
     ),
     Rule(
         name="title_missing",
         says="a person has a title",
+        complaint="Missing title",
         sql="title IS NOT NULL",
     ),
 )
@@ -54,7 +56,9 @@ RULES = (
 PEOPLE = Table(
     name="people",
     source="marketing.people_master",
+    singular="person",
     key="unique_id",
+    called="coalesce(full_name, nullif(concat_ws(' ', first_name, last_name), ''))",
     state=StateOf(table=COMPANIES, column="company_unique_id"),
     columns=COLUMNS,
     rules=RULES,

@@ -38,6 +38,9 @@ class Rule:
     says: str
     """When a row is good, as a sentence."""
 
+    complaint: str
+    """What is wrong with a row that breaks it, for the people who mend it: `Missing website`."""
+
     sql: str
     """A DuckDB predicate over the table's columns."""
 
@@ -95,7 +98,13 @@ class Table:
     source: str
     """Schema and table in Neon."""
 
+    singular: str
+    """What one row is: the failure type of a bad one."""
+
     key: str
+    called: str
+    """SQL for what people call a row by; NULL where it has no name."""
+
     state: "OwnState | StateOf"
     """How a row finds its state."""
 

@@ -20,6 +20,7 @@ from b2_resources.s3_config import S3Config
 from b2_resources.s3_store import S3Store
 from outreach_assets.steps.manifest import Manifest, manifest_versions
 from outreach_assets.steps.manifest_chain import chain_problems, read_chain
+from outreach_assets.steps.published import repair
 from outreach_assets.steps.record import StateBusyError, claimed
 from outreach_assets.steps.retention import (
     Keep,
@@ -29,7 +30,7 @@ from outreach_assets.steps.retention import (
     plan_state,
     prune,
 )
-from outreach_assets.steps.upload import differing_objects, take_back
+from outreach_assets.steps.upload import differing_objects
 from outreach_core.audit import SNAPSHOT_REMOVED
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
@@ -197,7 +198,7 @@ def test_a_run_cleans_the_files_of_a_pruning_that_was_killed(
     given_history(store, DAYS[:2])
     with pytest.raises(KilledError):
         pruned(DyingStore(tmp_path, 3), postgres)
-    assert take_back(store, "WV") == {DAYS[1]}
+    repair(store, "WV")
     assert file_keys(store) == {DAYS[1]}
 
 
@@ -225,6 +226,20 @@ def test_days_keep_what_the_number_would_not(store: ObjectStore, postgres: Postg
     given_history(store, DAYS)
     done = pruned(store, postgres, Keep(snapshots=1, days=2))
     assert [one.version for one in done.removed] == DAYS[:2]
+
+
+def test_the_last_good_one_stays_while_what_is_newer_was_held_and_released(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    migrate(postgres)
+    store = LocalStore(tmp_path)
+    manifests = given_history(store, DAYS)
+    for version in DAYS[2:]:
+        released = manifests[version].model_copy(update={"held": ("too many are bad",)})
+        store.put_bytes(released.key, released.body)
+    done = pruned(store, postgres)
+    assert [one.version for one in done.removed] == [DAYS[0], DAYS[2]]
+    assert file_keys(store) == {DAYS[1], DAYS[3]}
 
 
 def test_a_state_with_a_run_in_it_is_left_alone(postgres: Postgres, tmp_path: Path) -> None:
@@ -274,12 +289,15 @@ def test_what_a_bucket_hides_of_pruned_snapshots_is_gone_too(
     store = S3Store(b2)
     manifests = given_history(store, DAYS)
     store.delete(manifests[DAYS[0]].files[0].key)  # hidden before: the bytes are billed still
+    aside = keys.held_manifest_key("WV", DAYS[1])
+    store.put_bytes(aside, b"{}")
+    store.delete(aside)
     assert usage(store).hidden_versions
     done = pruned(store, postgres)
     assert done.failure is None
     assert done.purged.hidden_bytes > 0
     found = usage(store)
-    assert (found.hidden_versions, found.hidden_bytes) == (0, 0)
+    assert (found.hidden_versions, found.hidden_bytes) == (1, 0)  # the marker of what was held
     assert found.objects == 4 + 4 + 1 + 3  # versioned and newest files, manifest, receipts
     assert_whole(store, manifests)
 

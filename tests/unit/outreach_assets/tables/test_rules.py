@@ -81,7 +81,7 @@ CASES = [
         ["company_name_missing", "website_url_invalid"],
     ),
 ]
-ALWAYS = Rule(name="always", says="is so", sql="TRUE")
+ALWAYS = Rule(name="always", says="is so", complaint="Not so", sql="TRUE")
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +129,19 @@ def test_no_rule_answers_null_to_a_row_of_nulls(duck: Duck, table: Table) -> Non
 @pytest.mark.parametrize("answer", ["NULL", "TRUE", "FALSE", "NULL::BOOLEAN"])
 @pytest.mark.parametrize("asked", ["NULL", "TRUE", "FALSE"])
 def test_a_rule_is_broken_by_every_answer_but_true(duck: Duck, answer: str, asked: str) -> None:
-    rule = Rule(name="r", says="s", sql=answer, asked_when=asked)
+    rule = Rule(name="r", says="s", complaint="Not s", sql=answer, asked_when=asked)
     [(broken,)] = duck.execute(f"SELECT {rule.broken}").fetchall()
     assert broken is (asked == "TRUE" and answer != "TRUE")
 
 
 def test_a_warning_is_counted_and_moves_nothing(duck: Duck) -> None:
-    warning = Rule(name="bio_missing", says="has", sql="bio <> ''", severity=Severity.WARN)
+    warning = Rule(
+        name="bio_missing",
+        says="has",
+        complaint="Missing bio",
+        sql="bio <> ''",
+        severity=Severity.WARN,
+    )
     table = replace(PEOPLE, rules=[warning, *PEOPLE.rules])
     given_raw(duck, table, [a_person("p1"), a_person("p2", title=None), a_person("p3", bio="x")])
     drop_views(duck, table)
