@@ -7,12 +7,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from b2_resources import keys
 from b2_resources.object_store import ObjectStore
 from outreach_assets.steps.judge_again import rows_problems
 from outreach_assets.steps.manifest import manifest_versions
 from outreach_assets.steps.private_duckdb import Duck, spill_folder
-from outreach_assets.steps.restore import find_manifest, restore_to_duckdb, restore_to_folder
+from outreach_assets.steps.restore import (
+    find_manifest,
+    paths_in,
+    restore_to_duckdb,
+    restore_to_folder,
+)
 from outreach_assets.tables.catalogue import TABLES
 from outreach_core.errors import PermanentError
 
@@ -68,13 +72,10 @@ def drill(
             restored = spill / "folder"
             restore_to_folder(store, manifest, restored)
             restore_to_duckdb(store, manifest, spill / "drill.duckdb", memory_mb=memory_mb)
-            # Where restore_to_folder has put them.
-            files = {
-                file.key: restored / keys.newest_key(state, file.table, file.verdict).split("/")[-1]
-                for file in manifest.files
-            }
             with open_duck() as duck:
-                problem = "; ".join(rows_problems(duck, manifest, files, TABLES))
+                problem = "; ".join(
+                    rows_problems(duck, manifest, paths_in(restored, manifest), TABLES)
+                )
     except PermanentError as error:
         problem = str(error)
     return Drilled(

@@ -20,7 +20,7 @@ from b2_resources import keys
 from b2_resources.object_store import ObjectStore, get_bytes
 from outreach_assets.steps.fetch import fetch_file
 from outreach_assets.steps.judge_again import Files, rows_of
-from outreach_assets.steps.manifest import Manifest, StoredFacts, read_manifest
+from outreach_assets.steps.manifest import Manifest, read_manifest
 from outreach_assets.tables.table import quoted
 from outreach_core.errors import PermanentError
 
@@ -165,7 +165,7 @@ def check_file(file: Path) -> None:
 
 def fetch_objects(store: ObjectStore, manifest: Manifest, folder: Path) -> Files:
     """Every object of the snapshot in the folder, proven; paths by key."""
-    files = {stored.key: folder / _name(manifest, stored) for stored in manifest.objects}
+    files = paths_in(folder, manifest)
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(len(files), thread_name_prefix="restore") as pool:
         try:
@@ -180,9 +180,11 @@ def fetch_objects(store: ObjectStore, manifest: Manifest, folder: Path) -> Files
     return files
 
 
-def _name(manifest: Manifest, stored: StoredFacts) -> str:
-    """`companies_good.parquet`: the version is the folder's matter."""
-    return stored.key.rpartition("/")[2].replace(f"_{manifest.version}", "")
+def paths_in(folder: Path, manifest: Manifest) -> Files:
+    """Where a restored snapshot's objects lie: `companies_good.parquet`, without the version."""
+    names = (stored.key.rpartition("/")[2] for stored in manifest.objects)
+    plain = (name.replace(f"_{manifest.version}", "") for name in names)
+    return {o.key: folder / name for o, name in zip(manifest.objects, plain, strict=True)}
 
 
 def _make_tables(duck: duckdb.DuckDBPyConnection, manifest: Manifest, files: Files) -> None:

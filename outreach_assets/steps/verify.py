@@ -7,10 +7,11 @@ against the newest manifest, and the rows judged again (judge_again.py). Nothing
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 from b2_resources import keys
 from b2_resources.files import sha256_of
@@ -23,8 +24,8 @@ from outreach_assets.steps.private_duckdb import Duck, disk_errors, spill_folder
 from outreach_assets.tables.catalogue import TABLES
 from outreach_core.errors import RetryableError
 
-STATES_AT_ONCE = 2
-"""Each holds one snapshot on disk and one DuckDB within its limits."""
+STATES_AT_ONCE = 4
+"""Each has one snapshot on disk; their rows are judged one after the other."""
 
 OBJECTS_AT_ONCE = 5
 
@@ -70,6 +71,8 @@ class Verifier:
 
     open_duck: Callable[[], AbstractContextManager[Duck]]
     which: Which = Which.NEWEST
+    judging: Lock = field(default_factory=Lock)
+    """So that one DuckDB is open at a time, and its limit that of all."""
 
 
 def verify_states(verifier: Verifier, states: Sequence[str]) -> Iterator[StateVerified]:
@@ -134,7 +137,7 @@ def _snapshot_problems(verifier: Verifier, manifest: Manifest) -> list[str]:
         }
         problems = _byte_problems(verifier.store, manifest, files)
         if not problems:
-            with verifier.open_duck() as duck:
+            with verifier.judging, verifier.open_duck() as duck:
                 problems = rows_problems(duck, manifest, files, TABLES)
     return problems
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from b2_resources import keys
 from b2_resources.bucket_setup import usage
+from b2_resources.hybrid_store import HybridStore
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore, get_bytes
 from b2_resources.s3_config import S3Config
@@ -21,7 +22,7 @@ from b2_resources.s3_store import S3Store
 from outreach_assets.steps.manifest import Manifest, manifest_versions
 from outreach_assets.steps.manifest_chain import chain_problems, read_chain
 from outreach_assets.steps.published import repair
-from outreach_assets.steps.record import StateBusyError, claimed
+from outreach_assets.steps.record import ClaimLostError, StateBusyError, claimed
 from outreach_assets.steps.retention import (
     Keep,
     StatePruned,
@@ -228,6 +229,34 @@ def test_days_keep_what_the_number_would_not(store: ObjectStore, postgres: Postg
     assert [one.version for one in done.removed] == DAYS[:2]
 
 
+class LockLosingStore(LocalStore):
+    """A folder during whose first write the database drops every connection."""
+
+    def __init__(self, root: Path, postgres: Postgres) -> None:
+        super().__init__(root)
+        self.postgres = postgres
+
+    def put_bytes(self, key: str, body: bytes, **options: object):
+        with self.postgres.connect() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        return super().put_bytes(key, body, **options)
+
+
+def test_without_its_lock_pruning_deletes_nothing_more(postgres: Postgres, tmp_path: Path) -> None:
+    migrate(postgres)
+    manifests = given_history(LocalStore(tmp_path), DAYS)
+    failure = pruned(LockLosingStore(tmp_path, postgres), postgres).failure
+    assert isinstance(failure, ClaimLostError)
+    store = LocalStore(tmp_path)
+    assert file_keys(store) == set(DAYS)
+    assert_whole(store, manifests)
+    assert len(pruned(store, postgres).removed) == 3
+    assert file_keys(store) == {DAYS[3]}
+
+
 def test_the_last_good_one_stays_while_what_is_newer_was_held_and_released(
     postgres: Postgres, tmp_path: Path
 ) -> None:
@@ -300,6 +329,21 @@ def test_what_a_bucket_hides_of_pruned_snapshots_is_gone_too(
     assert (found.hidden_versions, found.hidden_bytes) == (1, 0)  # the marker of what was held
     assert found.objects == 4 + 4 + 1 + 3  # versioned and newest files, manifest, receipts
     assert_whole(store, manifests)
+
+
+def test_a_hybrid_store_keeps_pruned_snapshots_on_neither_side(
+    b2: S3Config, postgres: Postgres, tmp_path: Path
+) -> None:
+    migrate(postgres)
+    near, far = LocalStore(tmp_path), S3Store(b2)
+    manifests = given_history(HybridStore(near=near, far=far), DAYS[:2])
+    store = HybridStore(near=near, far=far)
+    assert pruned(store, postgres).failure is None
+    assert store.owed() == []
+    for side in (near, far, store):
+        assert file_keys(side) == {DAYS[1]}
+        assert_whole(side, manifests)
+    assert usage(far).hidden_versions == 0
 
 
 def test_killed_among_hidden_versions_the_next_pruning_removes_the_rest(
