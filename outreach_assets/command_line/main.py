@@ -12,6 +12,7 @@ import typer
 
 from outreach_assets.command_line import (
     alerts,
+    audit,
     database,
     demo,
     dev,
@@ -72,6 +73,11 @@ app.add_typer(
     alerts.app,
     name="alerts",
     epilog="Examples: `outreach alerts list --open` · `outreach alerts test`",
+)
+app.add_typer(
+    audit.app,
+    name="audit",
+    epilog="Examples: `outreach audit list` · `outreach audit verify`",
 )
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from outreach_assets.steps.alerts import Kind, Sighting, Trouble
-from outreach_assets.steps.record import SOURCE, Status
-from outreach_core.audit import VALIDATION_RUN
+from outreach_assets.steps.record import Status
+from outreach_core.audit import SOURCE, VALIDATION_RUN
 from outreach_core.postgres import Postgres
 
 LOOK_BACK = "30 days"
