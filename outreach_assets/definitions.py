@@ -11,11 +11,14 @@ from outreach_assets.assets.chain import sources
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.usage import build_usage
 from outreach_assets.jobs import audit_export_job, refresh_tables_job, store_usage_job
-from outreach_assets.resources import NeonResource, PrivateDuckDBResource
+from outreach_assets.resources import AlertsResource, NeonResource, PrivateDuckDBResource
 from outreach_assets.schedules import nightly_refresh_schedule, store_usage_schedule
+from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.progress import NoProgress
+from outreach_assets.tables.catalogue import tables_for
 from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
+from sensors.alerts import alerts_sensor
 from sensors.owed_objects import owed_objects_sensor
 from sensors.run_outcomes import run_outcomes_sensor
 
@@ -25,15 +28,34 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     return dg.Definitions(
         assets=[
             *sources(),
-            build_tables(settings.outreach_states_per_run),
+            build_tables(
+                settings.outreach_states_per_run,
+                tables_for(settings.outreach_company_not_valid),
+                kill_switches(settings),
+            ),
             build_usage(settings.outreach_storage_budget_dollars),
             audit_log_export,
         ],
         jobs=[refresh_tables_job, store_usage_job, audit_export_job],
         schedules=[nightly_refresh_schedule, store_usage_schedule],
-        sensors=[abandoned_runs_sensor, owed_objects_sensor, run_outcomes_sensor],
+        sensors=[
+            abandoned_runs_sensor,
+            owed_objects_sensor,
+            run_outcomes_sensor,
+            alerts_sensor,
+        ],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
+    )
+
+
+def kill_switches(settings: Settings) -> KillSwitches:
+    """The thresholds as the environment sets them."""
+    return KillSwitches(
+        max_bad_share=settings.outreach_max_bad_share,
+        max_row_change=settings.outreach_max_row_change,
+        max_bad_share_by_state=settings.outreach_max_bad_share_by_state,
+        max_row_change_by_state=settings.outreach_max_row_change_by_state,
     )
 
 
@@ -66,6 +88,17 @@ def default_resources(settings: Settings) -> dict[str, object]:
             threads=settings.outreach_duckdb_threads,
         ),
         "progress": NoProgress(),
+        "alerts": AlertsResource(
+            webhook_url=_env("OUTREACH_ALERT_WEBHOOK_URL", settings.outreach_alert_webhook_url),
+            email_to=_env("OUTREACH_ALERT_EMAIL_TO", settings.outreach_alert_email_to),
+            email_from=_env("OUTREACH_ALERT_EMAIL_FROM", settings.outreach_alert_email_from),
+            smtp_host=_env("OUTREACH_SMTP_HOST", settings.outreach_smtp_host),
+            smtp_port=settings.outreach_smtp_port,
+            smtp_user=_env("OUTREACH_SMTP_USER", settings.outreach_smtp_user),
+            smtp_password=_env("OUTREACH_SMTP_PASSWORD", settings.outreach_smtp_password),
+            smtp_security=settings.outreach_smtp_security,
+            ui_url=settings.outreach_ui_url,
+        ),
     }
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 import typer
 
 from outreach_assets.command_line import (
+    alerts,
     audit,
     database,
     demo,
@@ -67,6 +68,11 @@ app.add_typer(
     failures.app,
     name="failures",
     epilog="Examples: `outreach failures export` · `outreach failures stats`",
+)
+app.add_typer(
+    alerts.app,
+    name="alerts",
+    epilog="Examples: `outreach alerts list --open` · `outreach alerts test`",
 )
 app.add_typer(
     audit.app,
