@@ -20,8 +20,12 @@ from outreach_core.errors import PermanentError, RetryableError
 
 Connection = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
+DataError = psycopg.DataError
+IntegrityError = psycopg.IntegrityError
+DeadlockDetected = psycopg.errors.DeadlockDetected
 InsufficientPrivilege = psycopg.errors.InsufficientPrivilege
 LockNotAvailable = psycopg.errors.LockNotAvailable
+SerializationFailure = psycopg.errors.SerializationFailure
 UndefinedColumn = psycopg.errors.UndefinedColumn
 UndefinedSchema = psycopg.errors.InvalidSchemaName
 UndefinedTable = psycopg.errors.UndefinedTable

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from outreach_core.connection_string import SCHEMES, URL_FORM, parts_of
 from outreach_core.states import UnknownStateError, checked_states
 
+SEVERITIES = ("warn", "error")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 B2_DOMAIN = ".backblazeb2.com"
 B2_ENDPOINT_FORM = f"https://s3.<region>{B2_DOMAIN}"
@@ -34,6 +35,14 @@ def one_of(value: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(value.lower(), known, n=1)
     meant = f" (did you mean {near[0]}?)" if near else ""
     raise ValueError(f"expected one of {', '.join(known)}{meant}")
+
+
+def yes_or_no(value: object) -> bool:
+    """True or false, in these words and no others: `on`, `1` or `y` may be slips."""
+    words = {"true": True, "false": False}
+    if str(value).lower() not in words:
+        raise ValueError("expected true or false")
+    return words[str(value).lower()]
 
 
 def host_name(value: str) -> str:

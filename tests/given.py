@@ -71,6 +71,47 @@ def given_sql(postgres: Postgres, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
+LOG = "marketing.validation_failures_log"
+
+
+def a_failure(key: str = "c1", **fields: object) -> dict[str, object]:
+    """A company of West Virginia that has failed, except for the fields named."""
+    return {
+        "company_id": key,
+        "company_name": "Acme",
+        "fail_reason": "Missing website",
+        "state": "WV",
+        "pipeline_id": "WV-VALIDATION-20251118",
+        "failure_type": "company",
+        **fields,
+    }
+
+
+def given_failures(postgres: Postgres, *rows: Row) -> None:
+    """The log of failures, made by the migrations, with these rows besides those it has."""
+    migrate(postgres)
+    with postgres.connect() as connection:
+        for row in rows:
+            names = ", ".join(quoted(name) for name in row)
+            places = ", ".join(["%s"] * len(row))
+            connection.execute(
+                f"INSERT INTO {LOG} ({names}) VALUES ({places})".encode(), [*row.values()]
+            )
+
+
+def given_many_failures(postgres: Postgres, rows: int, *, pipelines: int = 1) -> None:
+    """So many companies' failures, c1 and on, in so many pipelines one after the other."""
+    migrate(postgres)
+    given_sql(
+        postgres,
+        f"INSERT INTO {LOG} (company_id, company_name, fail_reason, state, validation_timestamp, "
+        "pipeline_id, failure_type) "
+        "SELECT 'c' || i, 'Company ' || i, 'Missing website; Missing name', 'WV', now(), "
+        f"'WV-VALIDATION-' || 20251101 + i * {pipelines} / {rows + 1}, 'company' "
+        f"FROM generate_series(1, {rows}) AS i",
+    )
+
+
 def given_raw(duck: Duck, table: Table, rows: Sequence[Row]) -> None:
     """`<table>_raw` as extract leaves it: the rows named, every other column NULL, state WV."""
     columns = ", ".join(f"{quoted(c.name)} {_duck_type(c.type)}" for c in table.columns)
@@ -102,17 +143,28 @@ def extracted(
         return extract_rows(duck, snapshot, tables, states)
 
 
-def judge(duck: Duck, postgres: Postgres, states: Sequence[str] = ("WV",)) -> Judged:
+def judge(
+    duck: Duck,
+    postgres: Postgres,
+    states: Sequence[str] = ("WV",),
+    *,
+    tables: Sequence[Table] = TABLES,
+) -> Judged:
     """Extract and validate these states."""
     return Judged(
-        extracted=extracted(duck, postgres, TABLES, states),
-        verdicts=split_rows(duck, TABLES, states),
+        extracted=extracted(duck, postgres, tables, states),
+        verdicts=split_rows(duck, tables, states),
         states=states,
     )
 
 
 def export_judged(
-    duck: Duck, judged: Judged, exports: Path, *, version: str = VERSION, run_id: str = "run-1"
+    duck: Duck,
+    judged: Judged,
+    exports: Path,
+    *,
+    version: str = VERSION,
+    run_id: str = "run-1",
 ) -> dict[str, Manifest]:
     """Write what was judged; the receipts by state."""
     export = Export(exports=exports, version=version, run_id=run_id)
@@ -126,12 +178,13 @@ def export_states(
     *,
     version: str = VERSION,
     run_id: str = "run-1",
+    tables: Sequence[Table] = TABLES,
 ) -> dict[str, Manifest]:
     """Extract, validate and export; the files lie under `home / "exports"`."""
     with a_duck(home) as duck:
-        return export_judged(
-            duck, judge(duck, postgres, states), home / "exports", version=version, run_id=run_id
-        )
+        judged = judge(duck, postgres, states, tables=tables)
+        export = Export(exports=home / "exports", version=version, run_id=run_id)
+        return write_parquet(duck, export, tables, judged, judged.states)
 
 
 def given_history(
@@ -188,7 +241,7 @@ def raw_rows(duck: Duck, table: Table) -> list[tuple[object, ...]]:
     ).fetchall()
 
 
-def export_raw(
+def export_raw(  # noqa: PLR0913 a snapshot is so much
     home: Path,
     companies: Sequence[Row] = (),
     people: Sequence[Row] = (),
@@ -196,11 +249,13 @@ def export_raw(
     states: Sequence[str] = ("WV",),
     version: str = VERSION,
     run_id: str = "run-1",
+    tables: Sequence[Table] = TABLES,
 ) -> dict[str, Manifest]:
     """The same from rows given here, without a Postgres."""
     with a_duck(home) as duck:
-        judged = judge_raw(duck, companies, people, states)
-        return export_judged(duck, judged, home / "exports", version=version, run_id=run_id)
+        judged = judge_raw(duck, companies, people, states, tables=tables)
+        export = Export(exports=home / "exports", version=version, run_id=run_id)
+        return write_parquet(duck, export, tables, judged, judged.states)
 
 
 def judge_raw(
@@ -208,13 +263,15 @@ def judge_raw(
     companies: Sequence[Row] = (),
     people: Sequence[Row] = (),
     states: Sequence[str] = ("WV",),
+    *,
+    tables: Sequence[Table] = TABLES,
 ) -> Judged:
     """Validate rows given here as if they had been extracted."""
-    for table, rows in zip(TABLES, (companies, people), strict=True):
+    for table, rows in zip(tables, (companies, people), strict=True):
         given_raw(duck, table, rows)
     return Judged(
-        extracted={table.name: _as_extracted(duck, table) for table in TABLES},
-        verdicts=split_rows(duck, TABLES, states),
+        extracted={table.name: _as_extracted(duck, table) for table in tables},
+        verdicts=split_rows(duck, tables, states),
         states=states,
     )
 

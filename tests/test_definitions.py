@@ -13,6 +13,7 @@ from outreach_assets.assets.chain_checks import chain_checks
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.definitions import build_defs
 from outreach_assets.steps.kill_switches import KillSwitches
+from outreach_assets.tables.catalogue import TABLES
 from outreach_core.settings import PROJECT_FOLDER, Settings
 from outreach_core.states import ALL_STATES
 from tests.servers.outreach_dev import clean_environment
@@ -20,7 +21,10 @@ from tests.servers.outreach_dev import clean_environment
 GROUPS = {
     "neon": ["neon/company_master", "neon/people_master"],
     "extract": ["duckdb/companies_raw", "duckdb/people_raw"],
-    "validate": [f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
+    "validate": [
+        *(f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
+        "duckdb/verdict_changes",
+    ],
     "export": [f"parquet/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
     "upload": [
         *(f"b2/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
@@ -29,7 +33,12 @@ GROUPS = {
     "record": ["neon/audit_log", "neon/validation_failures_log"],
 }
 KINDS = {"postgres", "duckdb", "parquet", "s3", "json"}
-WITHOUT_COLUMNS = {"b2/manifest", "neon/audit_log", "neon/validation_failures_log"}
+WITHOUT_COLUMNS = {
+    "b2/manifest",
+    "duckdb/verdict_changes",
+    "neon/audit_log",
+    "neon/validation_failures_log",
+}
 LOAD = """
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.definitions import defs
@@ -68,6 +77,7 @@ def test_the_code_location_loads_with_an_empty_environment(
 ) -> None:
     assert loaded.stdout.split() == sorted(
         [
+            "b2/audit_log",
             "b2/restore_drill",
             "b2/retention",
             "b2/usage",
@@ -143,7 +153,9 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     defs = build_defs(Settings())
     assert {s.name for s in defs.sensors or ()} == {
         "abandoned_runs_sensor",
+        "alerts_sensor",
         "owed_objects_sensor",
+        "run_outcomes_sensor",
     }
     assert {s.name for s in defs.schedules or ()} == {
         "nightly_refresh_schedule",
@@ -152,5 +164,14 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
 
 
 def test_states_per_run_cuts_a_backfill_into_runs() -> None:
-    assert build_tables(None, KillSwitches()).backfill_policy == dg.BackfillPolicy.single_run()
-    assert build_tables(5, KillSwitches()).backfill_policy == dg.BackfillPolicy.multi_run(5)
+    assert (
+        build_tables(None, TABLES, KillSwitches()).backfill_policy == dg.BackfillPolicy.single_run()
+    )
+    assert build_tables(5, TABLES, KillSwitches()).backfill_policy == dg.BackfillPolicy.multi_run(5)
+
+
+@pytest.mark.parametrize("severity", ["warn", "error"])
+def test_rows_are_judged_by_the_severity_in_the_settings(severity: str) -> None:
+    defs = build_defs(Settings(outreach_company_not_valid=severity))
+    specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+    assert f"`company_not_valid` ({severity})" in str(specs["duckdb/people_bad"].description)

@@ -3,7 +3,7 @@
 The switches themselves are in steps/kill_switches.py; the op that asks is in tables.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,9 @@ from outreach_assets.steps.export import is_published
 from outreach_assets.steps.hold import set_aside
 from outreach_assets.steps.kill_switches import KillSwitches, Tripped, tripped
 from outreach_assets.steps.manifest import Manifest
-from outreach_assets.steps.published import InStore
 from outreach_assets.steps.record import Status
 from outreach_assets.steps.validate import StateVerdict
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.table import Table
 from outreach_core.errors import OutreachError, PermanentError
 
 
@@ -54,18 +53,16 @@ class Judge:
     """What it takes to say whether a state may be published."""
 
     store: ObjectStore
+    """Where what was published last lies."""
+
+    tables: Sequence[Table]
     switches: KillSwitches
 
     def tripped(
-        self, state: str, judged: Mapping[str, StateVerdict], there: InStore | OutreachError
+        self, state: str, judged: Mapping[str, StateVerdict], last: Manifest | None
     ) -> list[Tripped]:
-        """The switches that hold these rows; none when they are published already.
-
-        Where the store cannot be asked the rows are not held against what it has: uploading
-        fails there anyway.
-        """
-        last = there.newest if isinstance(there, InStore) else None
-        if last is not None and is_published(last, TABLES, judged):
+        """The switches that hold these rows; none when they are what was published last."""
+        if last is not None and is_published(last, self.tables, judged):
             return []
         return tripped(self.switches, state, judged, last)
 

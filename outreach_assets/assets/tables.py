@@ -11,7 +11,12 @@ from functools import partial
 
 import dagster as dg
 
-from b2_resources.object_store import ObjectStore, StoreUnreachableError
+from b2_resources.object_store import (
+    ObjectCorruptError,
+    ObjectMissingError,
+    ObjectStore,
+    StoreUnreachableError,
+)
 from b2_resources.resource import B2Resource
 from outreach_assets.assets import metadata
 from outreach_assets.assets.at_work import (
@@ -27,6 +32,7 @@ from outreach_assets.assets.chain import (
     FAILURES_LOG,
     MANIFEST,
     STATES,
+    VERDICT_CHANGES,
     Step,
     b2_key,
     chain,
@@ -51,9 +57,11 @@ from outreach_assets.assets.holding import Judge, RefreshConfig, keep_aside
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
 from outreach_assets.steps.batches import in_batches
+from outreach_assets.steps.compare_published import compare_with_published
 from outreach_assets.steps.export import Export, Judged, write_parquet
 from outreach_assets.steps.extract import ExtractedTable, drop_rows, extract_rows, hold_to_source
 from outreach_assets.steps.failures import record_failures
+from outreach_assets.steps.fetch import FetchDiffersError
 from outreach_assets.steps.kill_switches import KillSwitches, Switch
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Duck, disk_errors
@@ -70,10 +78,12 @@ from outreach_assets.steps.upload import (
 )
 from outreach_assets.steps.validate import Verdicts, split_rows
 from outreach_assets.steps.workbench import refresh_workbench
-from outreach_assets.tables.catalogue import TABLES
-from outreach_assets.tables.table import Verdict
+from outreach_assets.tables.table import Table, Verdict
 from outreach_core.errors import OutreachError
 from outreach_core.states import ALL_STATES
+
+UNREADABLE = (FetchDiffersError, ObjectCorruptError, ObjectMissingError, StoreUnreachableError)
+"""What the last snapshot's files may answer when they are read again."""
 
 NOT_DONE = {Status.HELD, Status.FAILED}
 
@@ -81,8 +91,13 @@ POOL = "outreach_tables"
 """At most as many runs of the chain at once as this pool's limit (dagster.yaml)."""
 
 
-def build_tables(states_per_run: int | None, switches: KillSwitches) -> dg.AssetsDefinition:
-    """The op; a backfill is one run, or one per so many states where machines share them."""
+def build_tables(
+    states_per_run: int | None, tables: Sequence[Table], switches: KillSwitches
+) -> dg.AssetsDefinition:
+    """The op; a backfill is one run, or one per so many states where machines share them.
+
+    `tables` carry the rules and severities that rows are judged by.
+    """
     policy = (
         dg.BackfillPolicy.single_run()
         if states_per_run is None
@@ -91,7 +106,7 @@ def build_tables(states_per_run: int | None, switches: KillSwitches) -> dg.Asset
 
     @dg.multi_asset(
         name="outreach_tables",
-        specs=chain(),
+        specs=chain(tables),
         check_specs=chain_checks(),
         can_subset=True,
         partitions_def=STATES,
@@ -109,12 +124,12 @@ def build_tables(states_per_run: int | None, switches: KillSwitches) -> dg.Asset
         with dagster_failures(context):
             store = b2.create_store()
             with (
-                at_work(context, neon.open(), store, config.release) as work,
+                at_work(context, neon.open(), store, tables, config.release) as work,
                 disk_errors(private_duckdb.folder),
             ):
                 if work.first is Step.EXTRACT:
                     with private_duckdb.open() as duck:
-                        judge = Judge(store=store, switches=switches)
+                        judge = Judge(store=store, tables=tables, switches=switches)
                         manifests = yield from _from_neon(
                             work, duck, private_duckdb, judge, progress
                         )
@@ -142,17 +157,17 @@ def _from_neon(
     arrived: Counter[str] = Counter()
     wanted = work.states
     with held_snapshot(work.claim.postgres) as snapshot:
-        for states in in_batches(snapshot, TABLES, wanted, resource.memory_mb):
+        for states in in_batches(snapshot, work.tables, wanted, resource.memory_mb):
             extracted = yield from _extract(work, duck, snapshot, states, progress)
             arrived.update({name: sum(t.rows.values()) for name, t in extracted.items()})
             if work.last >= Step.VALIDATE:
                 verdicts = yield from _validate(work, duck, judge, states, progress)
             if work.last >= Step.EXPORT:
                 judged = Judged(extracted=extracted, verdicts=verdicts, states=states)
-                manifests += yield from _export(work, duck, resource, judged, progress)
-            drop_rows(duck, TABLES)
+                manifests += yield from _export(work, duck, resource, judge.store, judged, progress)
+            drop_rows(duck, work.tables)
         if set(wanted) == set(ALL_STATES):
-            hold_to_source(snapshot, TABLES, arrived)
+            hold_to_source(snapshot, work.tables, arrived)
     if work.last < Step.EXPORT:
         for state in work.states:
             work.end(state, Status.JUDGED)
@@ -163,12 +178,12 @@ def _extract(
     work: RunAtWork, duck: Duck, snapshot: Snapshot, states: Sequence[str], progress: Progress
 ) -> Generator[Result, None, Mapping[str, ExtractedTable]]:
     progress.began("extract")
-    extracted = extract_rows(duck, snapshot, TABLES, states)
-    for table in TABLES:
+    extracted = extract_rows(duck, snapshot, work.tables, states)
+    for table in work.tables:
         facts = extracted[table.name]
         yield from work.report(raw_key(table), partial(metadata.extracted, facts), states)
         work.found(NUMBERS, raw_key(table), number_problems(facts))
-    progress.advanced(states, {t.name: sum(extracted[t.name].rows.values()) for t in TABLES})
+    progress.advanced(states, {t.name: sum(extracted[t.name].rows.values()) for t in work.tables})
     return extracted
 
 
@@ -177,17 +192,17 @@ def _validate(
 ) -> Generator[Result, None, Verdicts]:
     """Judge every row, log the bad ones, and find the states that must not be published."""
     progress.began("validate")
-    verdicts = split_rows(duck, TABLES, states)
+    verdicts = split_rows(duck, work.tables, states)
     work.in_store.update(look_at(judge.store, states))
     for state in states:
         judged = {name: by_state[state] for name, by_state in verdicts.items()}
-        work.judged(state, judged, judge.tripped(state, judged, work.in_store[state]))
+        work.judged(state, judged, judge.tripped(state, judged, work.last_published(state)))
         if not all(verdict.adds_up for verdict in judged.values()):
             error = "rows are not the good and the bad ones together: report it"
             work.end(state, Status.HELD, error=error, **tallies(judged))
         elif work.last < Step.EXPORT and state in work.held:
             work.end(state, Status.HELD, error="; ".join(work.held[state]), **tallies(judged))
-    for table in TABLES:
+    for table in work.tables:
         by_state = verdicts[table.name]
         for verdict in Verdict:
             facts = partial(metadata.judged, table, verdict, by_state)
@@ -213,9 +228,9 @@ def _log_failures(
         return
     claim = work.claim
     recorded = record_failures(
-        duck, claim.postgres, TABLES, states, version=claim.version, run_id=claim.run_id
+        duck, claim.postgres, work.tables, states, version=claim.version, run_id=claim.run_id
     )
-    facts = partial(metadata.failures, TABLES, verdicts, recorded, claim.version)
+    facts = partial(metadata.failures, work.tables, verdicts, recorded, claim.version)
     yield from work.report(FAILURES_LOG, facts, states)
 
 
@@ -223,19 +238,21 @@ def _export(
     work: RunAtWork,
     duck: Duck,
     resource: PrivateDuckDBResource,
+    store: ObjectStore,
     judged: Judged,
     progress: Progress,
 ) -> Generator[Result, None, list[Manifest]]:
     progress.began("export")
     states = [state for state in judged.states if state not in work.endings]
     export = Export(exports=resource.exports, version=work.claim.version, run_id=work.claim.run_id)
-    manifests = write_parquet(duck, export, TABLES, judged, states, held=work.held)
+    manifests = write_parquet(duck, export, work.tables, judged, states, held=work.held)
     unheld = [state for state in states if state not in work.held]
-    for table in TABLES:
+    for table in work.tables:
         for verdict in Verdict:
             facts = partial(metadata.exported, duck, resource.exports, table, verdict, manifests)
             yield from work.report(parquet_key(table, verdict), facts, unheld)
         work.found(COLUMNS, parquet_key(table, Verdict.GOOD), {})  # else write_parquet had raised
+    manifests |= yield from _compare(work, duck, resource, store, [manifests[s] for s in unheld])
     if work.last is Step.EXPORT:
         for state in unheld:
             work.end(state, Status.JUDGED, **counts(manifests[state]))
@@ -248,6 +265,32 @@ def _export(
             )
     progress.advanced(states, metadata.sizes(manifests.values()))
     return list(manifests.values())
+
+
+def _compare(
+    work: RunAtWork,
+    duck: Duck,
+    resource: PrivateDuckDBResource,
+    store: ObjectStore,
+    manifests: Sequence[Manifest],
+) -> Generator[Result, None, dict[str, Manifest]]:
+    """What the snapshots change against those published last; their receipts with it."""
+    if work.last < Step.UPLOAD and VERDICT_CHANGES not in work.context.selected_asset_keys:
+        return {}
+    compared: dict[str, Manifest] = {}
+    for manifest in manifests:
+        last = work.last_published(manifest.state)
+        try:
+            compared[manifest.state] = compare_with_published(
+                duck, store, resource.exports, work.tables, manifest, last
+            )
+        except UNREADABLE as problem:
+            # What lies in the store is verified elsewhere and must not stop what replaces it.
+            work.context.log.warning("%s: cannot be compared: %s", manifest.state, problem)
+            compared[manifest.state] = manifest
+    facts = partial(metadata.changed, resource.exports, compared)
+    yield from work.report(VERDICT_CHANGES, facts, list(compared))
+    return compared
 
 
 def _upload(
@@ -294,7 +337,7 @@ def _upload(
     is_away = any(isinstance(e, StoreUnreachableError) for e in work.failures.values())
     if not is_away:  # else the states that failed say it, and nobody could look
         work.found(BYTES, MANIFEST, differing_objects(store, [p.manifest for p in done.values()]))
-    for table in TABLES:
+    for table in work.tables:
         for verdict in Verdict:
             facts = partial(metadata.published_file, store, table, verdict, done)
             yield from work.report(b2_key(table, verdict), facts, list(done))

@@ -10,7 +10,7 @@ from pathlib import Path
 from b2_resources.object_store import ObjectStore
 from outreach_assets.steps.judge_again import rows_problems
 from outreach_assets.steps.manifest import manifest_versions
-from outreach_assets.steps.private_duckdb import Duck, spill_folder
+from outreach_assets.steps.private_duckdb import Duck, own_folder
 from outreach_assets.steps.restore import (
     find_manifest,
     paths_in,
@@ -68,7 +68,7 @@ def drill(
         manifest = find_manifest(store, state, version)
         size_bytes = sum(stored.size_bytes for stored in manifest.objects)
         rows = sum(file.rows for file in manifest.files)
-        with spill_folder(folder) as spill:
+        with own_folder(folder) as spill:
             restored = spill / "folder"
             restore_to_folder(store, manifest, restored)
             restore_to_duckdb(store, manifest, spill / "drill.duckdb", memory_mb=memory_mb)

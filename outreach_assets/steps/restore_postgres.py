@@ -12,8 +12,8 @@ from pathlib import Path
 from b2_resources.object_store import BLOCK_BYTES, ObjectStore
 from outreach_assets.steps.judge_again import Files, rows_of
 from outreach_assets.steps.manifest import FileFacts, Manifest
-from outreach_assets.steps.private_duckdb import Duck, disk_errors, spill_folder
-from outreach_assets.steps.record import SOURCE, migrated
+from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
+from outreach_assets.steps.record import migrated
 from outreach_assets.steps.restore import (
     Restored,
     RestoreDiffersError,
@@ -21,7 +21,7 @@ from outreach_assets.steps.restore import (
     fetch_objects,
 )
 from outreach_assets.tables.table import quoted
-from outreach_core.audit import SNAPSHOT_RESTORED, AuditEvent, write_event
+from outreach_core.audit import SNAPSHOT_RESTORED, SOURCE, AuditEvent, write_event
 from outreach_core.errors import PermanentError
 from outreach_core.postgres import Connection, Postgres
 
@@ -79,7 +79,7 @@ def restore_to_postgres(
     what the database refuses.
     """
     check_schema(postgres, schema, manifest)
-    with spill_folder(folder) as spill, disk_errors(folder):
+    with own_folder(folder) as spill, disk_errors(folder):
         files = fetch_objects(store, manifest, spill)
         with migrated(postgres), postgres.connect() as connection, open_duck() as duck:
             _check_free(connection, schema, manifest)

@@ -17,8 +17,8 @@ from b2_resources import keys
 from b2_resources.object_store import ObjectStore, get_bytes
 from b2_resources.purge import Purged, purge
 from outreach_assets.steps.manifest import Manifest, ManifestUnreadableError, read_manifest
-from outreach_assets.steps.record import SOURCE, Lock, locked
-from outreach_core.audit import SNAPSHOT_REMOVED, AuditEvent, write_event
+from outreach_assets.steps.record import Lock, locked
+from outreach_core.audit import SNAPSHOT_REMOVED, SOURCE, AuditEvent, write_event
 from outreach_core.errors import OutreachError, PermanentError
 from outreach_core.postgres import DatabaseRefusedError, DatabaseUnreachableError, Postgres
 

@@ -20,7 +20,7 @@ from outreach_assets.steps.fetch import FetchDiffersError, fetch_file
 from outreach_assets.steps.judge_again import Files, is_judged_by, rows_problems
 from outreach_assets.steps.manifest import Manifest, StoredFacts
 from outreach_assets.steps.manifest_chain import Link, chain_problems, read_chain
-from outreach_assets.steps.private_duckdb import Duck, disk_errors, spill_folder
+from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
 from outreach_assets.tables.catalogue import TABLES
 from outreach_core.errors import RetryableError
 
@@ -78,7 +78,7 @@ class Verifier:
 def verify_states(verifier: Verifier, states: Sequence[str]) -> Iterator[StateVerified]:
     """Each state as soon as it is done, in order. Raises what the store raises."""
     with (
-        spill_folder(verifier.folder) as folder,
+        own_folder(verifier.folder) as folder,
         disk_errors(verifier.folder),
         ThreadPoolExecutor(STATES_AT_ONCE, thread_name_prefix="verify") as pool,
     ):
