@@ -7,7 +7,7 @@ exporting it in failure_export.py.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from outreach_assets.steps.preview import masked
 from outreach_assets.steps.record import NotMigratedError
@@ -131,7 +131,9 @@ def failure_stats(postgres: Postgres, wanted: Wanted) -> FailureStats:
     return FailureStats(
         by_state=dict(sorted(found["state"].items())),
         by_reason=dict(reasons),
-        unexported={type_: Waiting(rows=rows, since=since) for type_, rows, since in waiting},
+        unexported={
+            type_: Waiting(rows=rows, since=_in_utc(since)) for type_, rows, since in waiting
+        },
     )
 
 
@@ -148,10 +150,15 @@ def _failure(row: Sequence[object]) -> Failure:
         name=None if name is None else (masked(str(name)) if type_ == PERSON else str(name)),
         state=None if state is None else str(state),
         fail_reason=str(reason),
-        failed_at=failed_at if isinstance(failed_at, datetime) else None,
+        failed_at=_in_utc(failed_at),
         pipeline_id=str(pipeline_id),
         is_exported=bool(is_exported),
     )
+
+
+def _in_utc(moment: object) -> datetime | None:
+    """Postgres answers in the zone of its session."""
+    return moment.astimezone(UTC) if isinstance(moment, datetime) else None
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def plan_repair(duck: Duck, snapshot: Snapshot, corrections: Corrections) -> Rep
     fitting, unfit = fit_cells(connection, duck, corrections.rows, types)
     masters = _master_rows(snapshot, table, list(types), [row.key for row in fitting])
     rows = [row for row in fitting if len(masters.get(row.key, ())) == 1]
-    unknown = [_not_one(row, table, masters) for row in fitting if row not in rows]
+    unknown = [_not_one(r, table, masters) for r in fitting if len(masters.get(r.key, ())) != 1]
     before, after = _judged(duck, snapshot, table, source, types, rows) if rows else ({}, {})
     return Repair(
         table=table,
