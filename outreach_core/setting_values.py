@@ -10,7 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from outreach_core.connection_string import SCHEMES, URL_FORM, parts_of
+from outreach_core.states import UnknownStateError, checked_states
 
+SEVERITIES = ("warn", "error")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 B2_DOMAIN = ".backblazeb2.com"
 B2_ENDPOINT_FORM = f"https://s3.<region>{B2_DOMAIN}"
@@ -169,3 +171,20 @@ def direct_url(value: str) -> str:
 def is_pooler(host: str) -> bool:
     """True for Neon's PgBouncer hosts."""
     return "-pooler" in host.split(".", maxsplit=1)[0]
+
+
+def shares_by_state(value: object) -> object:
+    """`WY=0.25,PR=0.5`: a share for each state named."""
+    if not isinstance(value, str):
+        return value
+    shares = {}
+    for pair in value.split(","):
+        found = re.fullmatch(r"\s*(\w+)\s*=\s*(\d*\.?\d+)\s*", pair)
+        if found is None:
+            raise ValueError("expected a share for each state, such as WY=0.25,PR=0.5")
+        try:
+            (state,) = checked_states([found[1]])
+        except UnknownStateError as error:
+            raise ValueError(str(error)) from None
+        shares[state] = float(found[2])
+    return shares
