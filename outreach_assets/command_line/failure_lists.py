@@ -42,10 +42,10 @@ def list_command(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """The failures in the log, newest first; a record that failed often once, as it failed last.
+    """The records that fail, newest first; one that failed often once, as it failed last.
 
-    The names of people are masked, in JSON too. A record that was mended since is still in the
-    log: the next validation of its state tells.
+    A record that was mended is listed until the next validation of its state. The names of people
+    are masked, in JSON too.
 
     Examples: `outreach failures list --state WV` · `outreach failures list --type person --json`
     """
@@ -59,7 +59,7 @@ def list_command(
         return
     print_table(
         f"{len(found):,} of {total:,} failures",
-        ["type", "id", "name", "state", "reason", "failed at (UTC)", "pipeline", "exported"],
+        ["type", "id", "name", "state", "reason", "last seen (UTC)", "pipeline", "exported"],
         [_row(one) for one in found],
     )
 
@@ -105,7 +105,7 @@ def _row(one: "Failure") -> list[object]:
         shown(one.name),
         shown(one.state),
         shown(one.fail_reason),
-        f"{one.failed_at:%Y-%m-%d %H:%M}" if one.failed_at else "-",
+        f"{one.seen_at:%Y-%m-%d %H:%M}" if one.seen_at else "-",
         shown(one.pipeline_id),
         "yes" if one.is_exported else "no",
     ]

@@ -60,6 +60,7 @@ def test_a_repair_is_shown_then_refused_then_written_once(
     seen = outreach("repair", str(file))
     assert seen.exit_code == 3
     assert "website_url: - → a.example" in seen.output
+    assert "Missing website" in seen.output
     assert "1 rows would be written: --apply does it" in seen.output
     assert "not in marketing.company_master" in seen.output
     refused = outreach("repair", str(file), "--apply", raises=SettingsError)
@@ -119,7 +120,7 @@ def test_the_log_is_listed_and_counted(outreach: Command, postgres: Postgres) ->
     assert "Ann" not in listed
     said = json.loads(outreach("list", "--type", "company", "--limit", "1", "--json").output)
     assert said["total"] == 1
-    assert said["failures"][0]["failed_at"] == "2025-11-18 00:00:00+00:00"
+    assert said["failures"][0]["seen_at"] == "2025-11-18 00:00:00+00:00"
     assert "Missing website" in outreach("stats").output
     counted = json.loads(outreach("stats", "--state", "wv", "--json").output)
     assert counted["by_type"] == {"company": 1, "person": 1}
