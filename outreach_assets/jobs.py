@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from outreach_assets.assets.audit import AUDIT_EXPORT
 from outreach_assets.assets.chain import chain
 from outreach_assets.assets.usage import USAGE
 
@@ -18,5 +19,12 @@ store_usage_job = dg.define_asset_job(
     "store_usage_job",
     selection=dg.AssetSelection.assets(USAGE),
     description="What the store holds and what a month of it costs.",
+    executor_def=dg.in_process_executor,
+)
+
+audit_export_job = dg.define_asset_job(
+    "audit_export_job",
+    selection=dg.AssetSelection.assets(AUDIT_EXPORT),
+    description="Finished days of the audit log into the store, and the proof that it is whole.",
     executor_def=dg.in_process_executor,
 )

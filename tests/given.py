@@ -68,6 +68,47 @@ def given_sql(postgres: Postgres, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
+LOG = "marketing.validation_failures_log"
+
+
+def a_failure(key: str = "c1", **fields: object) -> dict[str, object]:
+    """A company of West Virginia that has failed, except for the fields named."""
+    return {
+        "company_id": key,
+        "company_name": "Acme",
+        "fail_reason": "Missing website",
+        "state": "WV",
+        "pipeline_id": "WV-VALIDATION-20251118",
+        "failure_type": "company",
+        **fields,
+    }
+
+
+def given_failures(postgres: Postgres, *rows: Row) -> None:
+    """The log of failures, made by the migrations, with these rows besides those it has."""
+    migrate(postgres)
+    with postgres.connect() as connection:
+        for row in rows:
+            names = ", ".join(quoted(name) for name in row)
+            places = ", ".join(["%s"] * len(row))
+            connection.execute(
+                f"INSERT INTO {LOG} ({names}) VALUES ({places})".encode(), [*row.values()]
+            )
+
+
+def given_many_failures(postgres: Postgres, rows: int, *, pipelines: int = 1) -> None:
+    """So many companies' failures, c1 and on, in so many pipelines one after the other."""
+    migrate(postgres)
+    given_sql(
+        postgres,
+        f"INSERT INTO {LOG} (company_id, company_name, fail_reason, state, validation_timestamp, "
+        "pipeline_id, failure_type) "
+        "SELECT 'c' || i, 'Company ' || i, 'Missing website; Missing name', 'WV', now(), "
+        f"'WV-VALIDATION-' || 20251101 + i * {pipelines} / {rows + 1}, 'company' "
+        f"FROM generate_series(1, {rows}) AS i",
+    )
+
+
 def given_raw(duck: Duck, table: Table, rows: Sequence[Row]) -> None:
     """`<table>_raw` as extract leaves it: the rows named, every other column NULL, state WV."""
     columns = ", ".join(f"{quoted(c.name)} {_duck_type(c.type)}" for c in table.columns)

@@ -9,9 +9,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
-from outreach_core.audit import VALIDATION_RUN, AuditEvent, events_of_run, write_event
+from outreach_core.audit import SOURCE, VALIDATION_RUN, AuditEvent, events_of_run, write_events
 from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.postgres import (
     Connection,
@@ -23,7 +24,6 @@ from outreach_core.postgres import (
 )
 from outreach_core.states import ALL_STATES
 
-SOURCE = "outreach_workbench"
 KILLED = "the run died without a word; whoever came next found its claim open"
 LOCK = 0x0047EAC4  # the first half of our advisory lock keys; the second is the state's number
 
@@ -141,9 +141,13 @@ class Claim:
     def close(self, endings: Mapping[str, Ending]) -> None:
         """Write the audit rows of these states, once: what is closed already is left alone."""
         with self.postgres.connect() as connection:
-            for state, ending in endings.items():
-                run = OpenRun(run_id=self.run_id, state=state, version=self.version)
-                _close(connection, run, ending)
+            _close(
+                connection,
+                {
+                    OpenRun(run_id=self.run_id, state=state, version=self.version): ending
+                    for state, ending in endings.items()
+                },
+            )
 
 
 @contextmanager
@@ -223,12 +227,12 @@ def close_cancelled(postgres: Postgres, run_id: str) -> None:
     found = [run for run in _open_runs(postgres, ALL_STATES) if run.run_id == run_id]
     with postgres.connect() as connection:
         noted = dict(connection.execute(NOTED, (run_id,)).fetchall())
+        endings = dict.fromkeys(found, CANCELLED_BY_SOMEBODY)
         for run in found:
-            ending = CANCELLED_BY_SOMEBODY
             if noted.get(run.state):
                 said = noted[run.state]
-                ending = Ending(status=Status(said["status"]), details=said["details"])
-            _close(connection, run, ending)
+                endings[run] = Ending(status=Status(said["status"]), details=said["details"])
+        _close(connection, endings)
 
 
 def _sweep(
@@ -247,8 +251,8 @@ def _sweep(
         abandoned(run)
     dead = [run for run in found if run.run_id != run_id]
     with postgres.connect() as connection:
-        for run in dead:
-            _close(connection, run, Ending(status=Status.KILLED, details={"error": KILLED}))
+        killed = Ending(status=Status.KILLED, details={"error": KILLED})
+        _close(connection, dict.fromkeys(dead, killed))
     return dead
 
 
@@ -299,14 +303,21 @@ def _open(postgres: Postgres, states: Sequence[str], *, run_id: str, version: st
         )
 
 
-def _close(connection: Connection, run: OpenRun, ending: Ending) -> None:
-    closed = connection.execute(
-        "DELETE FROM shq.open_runs WHERE run_id = %s AND state = %s RETURNING started_at, now()",
-        (run.run_id, run.state),
-    ).fetchone()
-    if closed is None:
-        return
-    started_at, ended_at = closed
+def _close(connection: Connection, endings: Mapping[OpenRun, Ending]) -> None:
+    """All open rows away, and then the events: see outreach_core/audit.py on the order."""
+    events = []
+    for run in sorted(endings, key=lambda run: (run.run_id, run.state)):
+        closed = connection.execute(
+            "DELETE FROM shq.open_runs WHERE run_id = %s AND state = %s "
+            "RETURNING started_at, now()",
+            (run.run_id, run.state),
+        ).fetchone()
+        if closed is not None:
+            events.append(_event(run, endings[run], *closed))
+    write_events(connection, events)
+
+
+def _event(run: OpenRun, ending: Ending, started_at: datetime, ended_at: datetime) -> AuditEvent:
     details = {
         "run_id": run.run_id,
         "state": run.state,
@@ -316,6 +327,4 @@ def _close(connection: Connection, run: OpenRun, ending: Ending) -> None:
         "end_time": ended_at.isoformat(),
         **ending.details,
     }
-    write_event(
-        connection, AuditEvent(event_type=VALIDATION_RUN, event_source=SOURCE, details=details)
-    )
+    return AuditEvent(event_type=VALIDATION_RUN, event_source=SOURCE, details=details)

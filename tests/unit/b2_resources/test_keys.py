@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +110,21 @@ def test_a_key_may_have_1024_bytes_and_no_more() -> None:
     assert keys.check_key(longest) == longest
     with pytest.raises(KeyRefusedError, match="1024"):
         keys.check_key(longest + "x")
+
+
+@given(st.dates(min_value=date(1970, 1, 1)))
+def test_an_audit_key_says_its_day(day: date) -> None:
+    assert keys.audit_day(keys.audit_key(day)) == day
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "audit/2026/11/audit_20261232.parquet",
+        "audit/2026/10/audit_20261121.parquet",
+        "audit/2026/11/audit_20261121.parquet.part",
+    ],
+)
+def test_no_other_key_is_an_audit_key(key: str) -> None:
+    assert keys.audit_key(date(2026, 11, 21)) == "audit/2026/11/audit_20261121.parquet"
+    assert keys.audit_day(key) is None
