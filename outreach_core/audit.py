@@ -44,6 +44,7 @@ OBJECTS_REMOVED = "outreach_objects_removed"
 STORE_MIGRATED = "outreach_store_migrated"
 STORE_RECONCILED = "outreach_store_reconciled"
 BUCKET_SET_UP = "outreach_bucket_set_up"
+FAILURE_REPAIRED = "outreach_failure_repaired"
 
 WHO_TAG = "outreach/who"
 """On a run that a command has started: for whom."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from outreach_assets.steps.failure_kinds import FailureType
 from outreach_assets.steps.preview import masked
 from outreach_assets.steps.record import NotMigratedError
 from outreach_core.postgres import (
@@ -19,8 +20,6 @@ from outreach_core.postgres import (
     UndefinedTable,
 )
 from outreach_core.states import UNASSIGNED
-
-COMPANY, PERSON = "company", "person"
 
 IN_STATES = f"""
     (%(states)s::text[] IS NULL OR coalesce(state, '{UNASSIGNED}') = ANY(%(states)s))"""
@@ -56,7 +55,7 @@ UNEXPORTED = f"""
 class Wanted:
     """Which failures somebody asks for."""
 
-    types: Sequence[str] = (COMPANY, PERSON)
+    types: Sequence[FailureType] = tuple(FailureType)
     states: Sequence[str] | None = None
     """None for all; rows that name none are unassigned."""
 
@@ -101,8 +100,8 @@ class FailureStats:
     def by_type(self) -> dict[str, int]:
         """How many records of each type."""
         return {
-            type_: sum(counts.get(type_, 0) for counts in self.by_state.values())
-            for type_ in (COMPANY, PERSON)
+            type_.value: sum(counts.get(type_, 0) for counts in self.by_state.values())
+            for type_ in FailureType
         }
 
 
@@ -141,7 +140,9 @@ def _failure(row: Sequence[object]) -> Failure:
     return Failure(
         failure_type=str(type_),
         record_id=None if record_id is None else str(record_id),
-        name=None if name is None else (masked(str(name)) if type_ == PERSON else str(name)),
+        name=None
+        if name is None
+        else (masked(str(name)) if type_ == FailureType.PERSON else str(name)),
         state=None if state is None else str(state),
         fail_reason=str(reason),
         seen_at=_in_utc(seen_at),

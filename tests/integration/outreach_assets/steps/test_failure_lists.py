@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from outreach_assets.steps.failure_kinds import FailureType
 from outreach_assets.steps.failure_lists import Wanted, failure_stats, newest_failures
 from outreach_assets.steps.record import NotMigratedError
 from outreach_core.migrate import migrate
@@ -89,8 +90,8 @@ def test_the_name_of_a_person_is_masked_and_that_of_a_company_is_not(logged: Pos
 @pytest.mark.parametrize(
     ("wanted", "records"),
     [
-        (Wanted(types=("person",)), ["p1"]),
-        (Wanted(types=("company",), states=("WV",)), ["c1", "c2", "c4", "c5"]),
+        (Wanted(types=(FailureType.PERSON,)), ["p1"]),
+        (Wanted(types=(FailureType.COMPANY,), states=("WV",)), ["c1", "c2", "c4", "c5"]),
         (Wanted(states=("OH",)), []),
         (Wanted(states=("OH", UNASSIGNED)), ["c3"]),
     ],

@@ -31,6 +31,7 @@ from outreach_assets.steps.repair_write import (
 from outreach_assets.steps.source import held_snapshot
 from outreach_assets.tables.catalogue import TABLES, tables_for
 from outreach_assets.tables.table import Table
+from outreach_core.audit import operator
 from outreach_core.postgres import Connection, Postgres
 from tests.given import (
     COMPANY_MASTER,
@@ -153,12 +154,14 @@ def test_a_bad_row_goes_round_the_loop_and_comes_back_good(
     assert found_bad(postgres, tmp_path) == {"c2": ["website_url_invalid"]}
     assert audit(postgres) == [
         {
+            "who": operator(),
             "table": COMPANY_MASTER,
             "key": "c1",
             "columns": ["website_url"],
             "reasons_before": ["website_url_missing"],
         },
         {
+            "who": operator(),
             "table": PEOPLE_MASTER,
             "key": "p1",
             "columns": ["email", "title"],
