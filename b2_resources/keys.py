@@ -35,6 +35,7 @@ _SNAPSHOT = re.compile(
 )
 _MANIFEST = re.compile(_STATE + rf"manifests/(?P<version>{VERSION})\.json")
 _CHANGES = re.compile(_STATE + rf"changes/verdict_changes_(?P<version>{VERSION})\.parquet")
+_PRUNED = re.compile(_STATE + rf"pruned/(?P<version>{VERSION})\.json")
 _HELD = re.compile(_STATE + rf"held/(?P<version>{VERSION})/[a-z][a-z0-9_]*\.(?:parquet|json)")
 _FAILURES = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})/(?P<type>[a-z]+)_failures_(?P<pipeline>[^/]*?)"
@@ -109,6 +110,16 @@ def changes_key(state: str, version: str) -> str:
 def changes_prefix(state: str) -> str:
     """Where what a state's versions changed lies."""
     return f"{state_prefix(state)}changes/"
+
+
+def pruned_key(state: str, version: str) -> str:
+    """The receipt of a version that retention has removed: what its manifest was, byte for byte."""
+    return f"{pruned_prefix(state)}{_version(version)}.json"
+
+
+def pruned_prefix(state: str) -> str:
+    """Where the receipts of a state's removed versions lie."""
+    return f"{state_prefix(state)}pruned/"
 
 
 def held_key(state: str, version: str, table: str, verdict: str) -> str:
@@ -190,6 +201,11 @@ def manifest_place(key: str) -> VersionPlace | None:
 def changes_place(key: str) -> VersionPlace | None:
     """The inverse of `changes_key`; None for any other key."""
     return _version_place(_CHANGES, key)
+
+
+def pruned_place(key: str) -> VersionPlace | None:
+    """The inverse of `pruned_key`; None for any other key."""
+    return _version_place(_PRUNED, key)
 
 
 def held_place(key: str) -> VersionPlace | None:

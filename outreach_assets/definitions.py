@@ -8,13 +8,17 @@ from b2_resources.build_store import STORE_FOLDER
 from b2_resources.resource import B2Resource
 from outreach_assets.assets.audit import audit_log_export
 from outreach_assets.assets.chain import sources
+from outreach_assets.assets.drill import restore_drill
+from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.usage import build_usage
-from outreach_assets.jobs import audit_export_job, refresh_tables_job, store_usage_job
+from outreach_assets.assets.verified import verified_snapshots
+from outreach_assets.jobs import JOBS
 from outreach_assets.resources import AlertsResource, NeonResource, PrivateDuckDBResource
 from outreach_assets.schedules import nightly_refresh_schedule, store_usage_schedule
 from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.progress import NoProgress
+from outreach_assets.steps.retention import Keep
 from outreach_assets.tables.catalogue import tables_for
 from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
@@ -35,8 +39,13 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             ),
             build_usage(settings.outreach_storage_budget_dollars),
             audit_log_export,
+            restore_drill,
+            verified_snapshots,
+            build_retention(
+                Keep(snapshots=settings.outreach_keep_snapshots, days=settings.outreach_keep_days)
+            ),
         ],
-        jobs=[refresh_tables_job, store_usage_job, audit_export_job],
+        jobs=JOBS,
         schedules=[nightly_refresh_schedule, store_usage_schedule],
         sensors=[
             abandoned_runs_sensor,

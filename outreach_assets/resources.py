@@ -109,6 +109,11 @@ class PrivateDuckDBResource(dg.ConfigurableResource[Duck]):
         """Where exported files lie, keyed as in the store."""
         return self.folder / EXPORTS_FOLDER
 
+    @property
+    def spill(self) -> Path:
+        """Where what lies on the disk for the length of a run lies."""
+        return self.folder / "spill"
+
     def open(self) -> AbstractContextManager[Duck]:
         """A database in memory, closed and its spill folder removed when the block ends."""
         return private_duckdb(
@@ -116,6 +121,6 @@ class PrivateDuckDBResource(dg.ConfigurableResource[Duck]):
                 memory_mb=self.memory_mb,
                 temp_gb=self.temp_gb,
                 threads=self.threads,
-                folder=self.folder / "spill",
+                folder=self.spill,
             )
         )

@@ -44,6 +44,8 @@ OBJECTS_REMOVED = "outreach_objects_removed"
 STORE_MIGRATED = "outreach_store_migrated"
 STORE_RECONCILED = "outreach_store_reconciled"
 BUCKET_SET_UP = "outreach_bucket_set_up"
+SNAPSHOT_REMOVED = "outreach_snapshot_removed"
+SNAPSHOT_RESTORED = "outreach_snapshot_restored"
 FAILURE_REPAIRED = "outreach_failure_repaired"
 
 WHO_TAG = "outreach/who"

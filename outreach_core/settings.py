@@ -121,6 +121,8 @@ class Settings(BaseSettings):
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
     outreach_duckdb_temp_gb: int = Field(default=50, ge=1)
     outreach_storage_budget_dollars: float = Field(default=10.0, ge=0)
+    outreach_keep_snapshots: int = Field(default=30, ge=1)
+    outreach_keep_days: int = Field(default=90, ge=0, le=36500)
     outreach_max_bad_share: float = Field(default=0.15, ge=0, le=1)
     outreach_max_bad_share_by_state: Annotated[
         Mapping[str, float], NoDecode, BeforeValidator(setting_values.shares_by_state)

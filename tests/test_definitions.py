@@ -76,7 +76,14 @@ def test_the_code_location_loads_with_an_empty_environment(
     loaded: subprocess.CompletedProcess[str],
 ) -> None:
     assert loaded.stdout.split() == sorted(
-        ["b2/usage", "b2/audit_log", *(key for keys in GROUPS.values() for key in keys)]
+        [
+            "b2/audit_log",
+            "b2/restore_drill",
+            "b2/retention",
+            "b2/usage",
+            "b2/verified_snapshots",
+            *(key for keys in GROUPS.values() for key in keys),
+        ]
     )
 
 

@@ -188,6 +188,36 @@ def claimed(
         yield claim
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """A state that no run is in or can get into, for as long as the connection behind it lives."""
+
+    postgres: Postgres
+    connection: Connection
+
+    def hold(self) -> None:
+        """Raise ClaimLostError unless the lock still stands; to be asked before each removal."""
+        try:
+            self.connection.execute("SELECT 1")
+        except DatabaseError as error:
+            raise ClaimLostError(
+                f"{self.postgres.name}: the connection that locked the state was lost: try again "
+                f"({self.postgres.redacted(str(error))})"
+            ) from None
+
+
+@contextmanager
+def locked(postgres: Postgres, state: str) -> Iterator[Lock]:
+    """The state without a run in it, for work that is no run and leaves no row of one.
+
+    Raises StateBusyError when a run is in it or comes back to it soon.
+    """
+    with _connection_for_locks(postgres) as connection:
+        if _waiting(postgres, [state], "") or not _try_lock(connection, state):
+            raise busy_error([state])
+        yield Lock(postgres=postgres, connection=connection)
+
+
 def busy_error(states: Sequence[str]) -> StateBusyError:
     """Another run works in these."""
     return StateBusyError(
@@ -258,7 +288,7 @@ def _sweep(
 
 def _waiting(postgres: Postgres, states: Sequence[str], run_id: str) -> set[str]:
     """The states that another run than this one tries again in soon."""
-    with _migrated(postgres), postgres.connect() as connection:
+    with migrated(postgres), postgres.connect() as connection:
         return {row[0] for row in connection.execute(WAITING, (list(states), run_id))}
 
 
@@ -270,7 +300,7 @@ def _try_lock(connection: Connection, state: str) -> bool:
 
 
 def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
-    with _migrated(postgres), postgres.connect() as connection:
+    with migrated(postgres), postgres.connect() as connection:
         connection.execute("SELECT FROM shq.audit_log LIMIT 0")  # before, not after the work
         rows = connection.execute(
             "SELECT run_id, state, details ->> 'version' FROM shq.open_runs "
@@ -281,7 +311,7 @@ def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
 
 
 @contextmanager
-def _migrated(postgres: Postgres) -> Iterator[None]:
+def migrated(postgres: Postgres) -> Iterator[None]:
     """Raise NotMigratedError when the project's own tables are not there."""
     try:
         yield

@@ -44,7 +44,9 @@ def test_a_snapshots_key_says_what_it_was_built_from(
     held = keys.held_key(state, version, table, verdict)
     assert keys.held_place(held) == of_version
     assert keys.held_place(keys.held_manifest_key(state, version)) == of_version
-    for built in (key, manifest, keys.newest_key(state, table, verdict), changes, held):
+    pruned = keys.pruned_key(state, version)
+    assert keys.pruned_place(pruned) == of_version
+    for built in (key, manifest, keys.newest_key(state, table, verdict), changes, held, pruned):
         assert keys.check_key(built) == built
         assert built.startswith(keys.check_prefix(keys.state_prefix(state)))
 

@@ -87,6 +87,8 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_DUCKDB_THREADS": "2",
         "OUTREACH_DUCKDB_TEMP_GB": "7",
         "OUTREACH_STORAGE_BUDGET_DOLLARS": "2.5",
+        "OUTREACH_KEEP_SNAPSHOTS": "4",
+        "OUTREACH_KEEP_DAYS": "5",
         "OUTREACH_MAX_BAD_SHARE": "0.2",
         "OUTREACH_MAX_BAD_SHARE_BY_STATE": "WV=0.25,PR=0.5",
         "OUTREACH_MAX_ROW_CHANGE": "0.4",
