@@ -52,7 +52,14 @@ def a_claim(
     postgres: Postgres, *states: str, run_id: str = "r1", found: list[OpenRun] | None = None
 ) -> Iterator[Claim]:
     heard = [] if found is None else found
-    with claimed(postgres, states, run_id=run_id, version=VERSION, abandoned=heard.append) as claim:
+    with claimed(
+        postgres,
+        states,
+        run_id=run_id,
+        version=VERSION,
+        abandoned=heard.append,
+        who="anna@laptop",
+    ) as claim:
         yield claim
 
 
@@ -88,6 +95,7 @@ def test_a_row_says_what_readers_ask_for(postgres: Postgres) -> None:
         ).fetchall()
     assert source == "outreach_workbench"
     assert details["companies_good"] == 3
+    assert details["who"] == "anna@laptop"
     assert details["snapshot_version"] == VERSION
     assert details["start_time"] <= details["end_time"]
 
