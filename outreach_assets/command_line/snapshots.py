@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line import snapshot_diff
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.states import ALL_STATES, checked_states
@@ -57,6 +58,8 @@ def fetch_command(
 ) -> None:
     """The newest snapshots from the store to this machine, and the workbench made anew over them.
 
+    The receipts of all older versions come along: they are small, and show each reason over time.
+
     Examples: `outreach snapshots fetch` · `outreach snapshots fetch --state WV`
     """
     from b2_resources.build_store import build_store  # noqa: PLC0415
@@ -72,7 +75,9 @@ def fetch_command(
         exports,
         states,
         fetched=lambda one: typer.echo(
-            f"{one.manifest.state} {one.manifest.version}: {one.files} files downloaded", err=True
+            f"{one.manifest.state} {one.manifest.version}: {one.files} files "
+            f"and {one.receipts} receipts downloaded",
+            err=True,
         ),
     )
     workbench = refresh_workbench(settings.home, exports)
@@ -83,6 +88,9 @@ def fetch_command(
     typer.echo(f"{len(found)} snapshots under {exports}")
     if workbench is not None:
         typer.echo(f"workbench: {workbench}")
+
+
+app.command("diff")(snapshot_diff.diff)
 
 
 def _newest() -> "Iterator[Manifest]":
