@@ -11,6 +11,8 @@ from types import FrameType
 import typer
 
 from outreach_assets.command_line import (
+    alerts,
+    audit,
     database,
     demo,
     dev,
@@ -72,6 +74,16 @@ app.add_typer(
     rules.app,
     name="rules",
     epilog="Examples: `outreach rules list` · `outreach rules list --json`",
+)
+app.add_typer(
+    alerts.app,
+    name="alerts",
+    epilog="Examples: `outreach alerts list --open` · `outreach alerts test`",
+)
+app.add_typer(
+    audit.app,
+    name="audit",
+    epilog="Examples: `outreach audit list` · `outreach audit verify`",
 )
 
 

@@ -99,8 +99,8 @@ def _duck(settings: "Settings") -> "Iterator[tuple[Duck, Path]]":
     """A bounded DuckDB, and a folder of its own for what has to be downloaded."""
     from outreach_assets.steps.private_duckdb import (  # noqa: PLC0415
         Limits,
+        own_folder,
         private_duckdb,
-        spill_folder,
     )
 
     spill = settings.home / "spill"
@@ -110,7 +110,7 @@ def _duck(settings: "Settings") -> "Iterator[tuple[Duck, Path]]":
         threads=settings.outreach_duckdb_threads,
         folder=spill,
     )
-    with spill_folder(spill) as folder, private_duckdb(limits) as duck:
+    with own_folder(spill) as folder, private_duckdb(limits) as duck:
         yield duck, folder
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from outreach_assets.command_line import snapshot_diff
+from outreach_assets.command_line import snapshot_care, snapshot_diff
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.states import ALL_STATES, checked_states
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from outreach_assets.steps.manifest import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="What has been published.")
+app.command("diff")(snapshot_diff.diff)
+app.command("verify")(snapshot_care.verify)
+app.command("prune")(snapshot_care.prune)
+app.command("restore")(snapshot_care.restore)
 
 
 @app.command("list")
@@ -88,9 +92,6 @@ def fetch_command(
     typer.echo(f"{len(found)} snapshots under {exports}")
     if workbench is not None:
         typer.echo(f"workbench: {workbench}")
-
-
-app.command("diff")(snapshot_diff.diff)
 
 
 def _newest() -> "Iterator[Manifest]":

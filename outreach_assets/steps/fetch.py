@@ -15,8 +15,8 @@ from b2_resources.object_store import ObjectStore, get_bytes
 from outreach_assets.steps.changes import SnapshotFiles
 from outreach_assets.steps.export import write_whole
 from outreach_assets.steps.manifest import (
-    FileFacts,
     Manifest,
+    StoredFacts,
     latest_manifest,
     manifest_versions,
     read_manifest,
@@ -64,8 +64,8 @@ def fetch_newest(
         if found is None:
             continue
         manifest, _ = found
+        count = fetch_files(store, exports, manifest)
         with disk_errors(exports):
-            count = sum(_fetch(store, exports, file) for file in manifest.files)
             receipts = _fetch_receipts(store, exports, state, versions - {manifest.version})
         settle_exports(
             exports,
@@ -76,6 +76,15 @@ def fetch_newest(
         done.append(Fetched(manifest=manifest, files=count, receipts=receipts))
         fetched(done[-1])
     return done
+
+
+def fetch_files(store: ObjectStore, exports: Path, manifest: Manifest) -> int:
+    """Bring the files of a snapshot that are not here already under exports/; how many that were.
+
+    Raises FetchDiffersError, DiskFullError and what the store raises.
+    """
+    with disk_errors(exports):
+        return sum(fetch_file(store, exports / file.key, file) for file in manifest.files)
 
 
 def borrow(store: ObjectStore, exports: Path, folder: Path, manifest: Manifest) -> SnapshotFiles:
@@ -90,7 +99,7 @@ def borrow(store: ObjectStore, exports: Path, folder: Path, manifest: Manifest) 
             path.parent.mkdir(parents=True, exist_ok=True)
             with suppress(OSError):  # not there, or on another disk
                 path.hardlink_to(exports / file.key)
-            _fetch(store, folder, file)
+            fetch_file(store, path, file)
     return SnapshotFiles(manifest=manifest, place=lambda key: folder / key)
 
 
@@ -116,9 +125,11 @@ def _fetch_receipts(
             pool.shutdown(cancel_futures=True)
 
 
-def _fetch(store: ObjectStore, exports: Path, file: FileFacts) -> bool:
-    """Whether the file had to be downloaded."""
-    path = exports / file.key
+def fetch_file(store: ObjectStore, path: Path, file: StoredFacts) -> bool:
+    """The file at the path, proven against its manifest; whether it had to be downloaded.
+
+    Raises FetchDiffersError and what the store raises.
+    """
     if path.exists() and _sha256(path) == file.sha256:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
