@@ -57,25 +57,24 @@ def list_command(
             }
         )
         return
+    # Two tables, because one would be too wide for a terminal of 80 columns.
     print_table(
         f"{len(found)} rules",
-        [
-            *("table", "rule", "a row is good when", "severity", "fingerprint"),
-            *("broken", "share", "before", "trend"),
-        ],
+        ["table", "rule", "a row is good when", "severity", "fingerprint"],
+        [[t.name, rule.name, rule.says, rule.severity, rule.fingerprint] for t, rule, _ in found],
+    )
+    print_table(
+        "rows that broke them",
+        ["rule", "newest", "share", "before", "trend"],
         [
             [
-                table.name,
                 rule.name,
-                rule.says,
-                rule.severity,
-                rule.fingerprint,
                 points[-1].rows if points else None,
                 _share(points),
                 points[-2].rows if len(points) > 1 else None,
                 _trend(points),
             ]
-            for table, rule, points in found
+            for _, rule, points in found
         ],
     )
     if not any(points for _, _, points in found):
