@@ -157,15 +157,15 @@ def _compare_all(
     from outreach_assets.steps.changes import compare  # noqa: PLC0415
     from outreach_assets.steps.export import EXPORTS_FOLDER, WRITERS  # noqa: PLC0415
     from outreach_assets.steps.fetch import borrow  # noqa: PLC0415
-    from outreach_assets.tables.catalogue import tables_for  # noqa: PLC0415
+    from outreach_assets.tables.catalogue import TABLES, tables_judged_by  # noqa: PLC0415
 
     store, exports = build_store(settings), settings.home / EXPORTS_FOLDER
-    tables = tables_for(settings.outreach_company_not_valid)
 
     def one(pair: "tuple[Manifest, Manifest]") -> Compared:
         old, new = (borrow(store, exports, folder, manifest) for manifest in pair)
         path = folder / f"{new.manifest.state}.parquet"
         with duck.cursor() as cursor:
+            tables = tables_judged_by(new.manifest.rules) or TABLES
             changes = compare(cursor, tables, old, new, path)
         for file in (*old.manifest.files, *new.manifest.files):
             (folder / file.key).unlink(missing_ok=True)
