@@ -24,9 +24,10 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from outreach_core import alert_settings, setting_values
+from outreach_core.backup_settings import BackupSettings
 from outreach_core.connection_string import parts_of
 from outreach_core.errors import SettingsError
 from outreach_core.setting_problems import (
@@ -82,7 +83,7 @@ def _word(known: Iterable[str]) -> BeforeValidator:
     )
 
 
-class Settings(BaseSettings):
+class Settings(BackupSettings):
     """What the environment says. Field names are the variables' names in lower case."""
 
     model_config = SettingsConfigDict(
