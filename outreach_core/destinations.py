@@ -4,7 +4,7 @@ What their settings must look like is in backup_settings.py; rclone itself is st
 outreach_assets/steps/rclone_daemon.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
@@ -84,16 +84,22 @@ def all_destinations(settings: Settings) -> dict[str, Destination]:
 
 def destination_named(settings: Settings, name: str) -> Destination:
     """One that can be used. Raises DestinationError saying why not."""
-    known = all_destinations(settings)
-    if name not in known:
-        raise DestinationError(
-            f"there is no destination {name!r}: known are {', '.join(known)}; a remote of your "
-            "rclone configuration is named in OUTREACH_BACKUP_REMOTES"
-        )
-    found = known[name]
+    check_names(settings, [name])
+    found = all_destinations(settings)[name]
     if found.missing:
         raise DestinationError(f"{name}: {found.missing}")
     return found
+
+
+def check_names(settings: Settings, names: Iterable[str]) -> None:
+    """Raise DestinationError for the first that is the name of none."""
+    known = all_destinations(settings)
+    for name in names:
+        if name not in known:
+            raise DestinationError(
+                f"there is no destination {name!r}: known are {', '.join(known)}; a remote of your "
+                "rclone configuration is named in OUTREACH_BACKUP_REMOTES"
+            )
 
 
 def _joined(*parts: str) -> str:
