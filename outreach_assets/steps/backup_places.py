@@ -66,7 +66,9 @@ def rclone_for(
             "bwlimit": limits.bandwidth or "off",
             "links": "true",  # a link is kept as a small file: nothing is lost, and none is a loop
             "contimeout": "15s",
-            "low-level-retries": "3",
+            # Of the S3 library and of rclone itself, so 4 times in all; more of them take minutes
+            # to say that a destination is dead, and whole files are tried again after that.
+            "low-level-retries": "2",
         },
         config=settings.outreach_rclone_config,
         secret=[says.get("secret_access_key", "") for says in remotes.values()],

@@ -14,7 +14,7 @@ from outreach_core.errors import RetryableError
 TRIES = 3
 LOOK_EVERY_SECONDS = 0.1
 ASK_EVERY_LOOKS = 30
-ERRORS_IN_A_ROW = 30
+ERRORS_IN_A_ROW = 10
 """So many without one file that arrived, and the destination is taken to be gone."""
 
 
