@@ -134,6 +134,12 @@ class Settings(BaseSettings):
     outreach_company_not_valid: Annotated[str, _word(setting_values.SEVERITIES)] = "warn"
     outreach_allow_master_writes: Annotated[bool, BeforeValidator(setting_values.yes_or_no)] = False
 
+    outreach_api_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = (
+        "http://127.0.0.1:8000"
+    )
+    outreach_open_tasks: int = Field(default=100, ge=1)
+    outreach_requests_per_minute: int = Field(default=1200, ge=1)
+
     outreach_ui_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = "http://127.0.0.1:3000"
     outreach_alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
     outreach_alert_email_to: Annotated[str, AfterValidator(alert_settings.addresses)] | None = None

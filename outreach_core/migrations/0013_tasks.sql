@@ -50,7 +50,7 @@ BEGIN
       user_id         text NOT NULL REFERENCES shq.users (id),
       idempotency_key text NOT NULL,
       request_sha256  bytea NOT NULL,
-      answer          jsonb,
+      answer          json,
       given_at        timestamptz NOT NULL,
       PRIMARY KEY (user_id, idempotency_key)
     );
