@@ -20,6 +20,7 @@ from outreach_assets.command_line import (
     failures,
     refresh,
     rules,
+    serve,
     snapshots,
     store,
     users,
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("dev")(dev.dev)
 app.command("run")(refresh.run)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.add_typer(
     database.app,
