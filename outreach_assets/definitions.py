@@ -8,11 +8,11 @@ from b2_resources.build_store import STORE_FOLDER
 from b2_resources.resource import B2Resource
 from outreach_assets.assets.audit import audit_log_export
 from outreach_assets.assets.chain import sources
-from outreach_assets.assets.drill import restore_drill
+from outreach_assets.assets.drill import build_drill
 from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.usage import build_usage
-from outreach_assets.assets.verified import verified_snapshots
+from outreach_assets.assets.verified import build_verified
 from outreach_assets.jobs import JOBS
 from outreach_assets.resources import AlertsResource, NeonResource, PrivateDuckDBResource
 from outreach_assets.schedules import nightly_refresh_schedule, store_usage_schedule
@@ -39,8 +39,8 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             ),
             build_usage(settings.outreach_storage_budget_dollars),
             audit_log_export,
-            restore_drill,
-            verified_snapshots,
+            build_drill(tables_for(settings.outreach_company_not_valid)),
+            build_verified(tables_for(settings.outreach_company_not_valid)),
             build_retention(
                 Keep(snapshots=settings.outreach_keep_snapshots, days=settings.outreach_keep_days)
             ),

@@ -17,7 +17,7 @@ from outreach_assets.steps.restore import (
     restore_to_duckdb,
     restore_to_folder,
 )
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.table import Table
 from outreach_core.errors import PermanentError
 
 
@@ -52,13 +52,15 @@ def drill(
     store: ObjectStore,
     chosen: tuple[str, str],
     *,
+    tables: Sequence[Table],
     folder: Path,
     memory_mb: int,
     open_duck: Callable[[], AbstractContextManager[Duck]],
 ) -> Drilled:
     """Restore it into an empty folder and a DuckDB file, and judge its rows again.
 
-    `folder` is left as it was. Raises only what may pass: a store that cannot be reached.
+    `tables` have today's rules; of a snapshot judged by others, only counts and reasons are
+    compared. `folder` is left as it was. Raises only what may pass: a store that cannot be reached.
     """
     state, version = chosen
     began = time.monotonic()
@@ -72,10 +74,9 @@ def drill(
             restored = spill / "folder"
             restore_to_folder(store, manifest, restored)
             restore_to_duckdb(store, manifest, spill / "drill.duckdb", memory_mb=memory_mb)
+            files = paths_in(restored, manifest)
             with open_duck() as duck:
-                problem = "; ".join(
-                    rows_problems(duck, manifest, paths_in(restored, manifest), TABLES)
-                )
+                problem = "; ".join(rows_problems(duck, manifest, files, tables))
     except PermanentError as error:
         problem = str(error)
     return Drilled(

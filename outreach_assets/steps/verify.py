@@ -21,7 +21,7 @@ from outreach_assets.steps.judge_again import Files, is_judged_by, rows_problems
 from outreach_assets.steps.manifest import Manifest, StoredFacts
 from outreach_assets.steps.manifest_chain import Link, chain_problems, read_chain
 from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.table import Table
 from outreach_core.errors import RetryableError
 
 STATES_AT_ONCE = 4
@@ -70,6 +70,9 @@ class Verifier:
     """Where snapshots lie while they are read: OUTREACH_HOME/spill; left as it was."""
 
     open_duck: Callable[[], AbstractContextManager[Duck]]
+    tables: Sequence[Table]
+    """With today's rules and severities."""
+
     which: Which = Which.NEWEST
     judging: Lock = field(default_factory=Lock)
     """So that one DuckDB is open at a time, and its limit that of all."""
@@ -116,7 +119,7 @@ def _verify(verifier: Verifier, state: str, listed: Sequence[tuple[str, object]]
     manifests = [link.manifest for link in read if link.manifest is not None]
     for manifest in manifests:
         problems += _snapshot_problems(verifier, manifest)
-        if not is_judged_by(manifest, TABLES):
+        if not is_judged_by(manifest, verifier.tables):
             notes.append(f"{state} {manifest.version}: other rules than today's, not judged again")
     return StateVerified(
         state=state,
@@ -138,7 +141,7 @@ def _snapshot_problems(verifier: Verifier, manifest: Manifest) -> list[str]:
         problems = _byte_problems(verifier.store, manifest, files)
         if not problems:
             with verifier.judging, verifier.open_duck() as duck:
-                problems = rows_problems(duck, manifest, files, TABLES)
+                problems = rows_problems(duck, manifest, files, verifier.tables)
     return problems
 
 

@@ -8,15 +8,16 @@ import pytest
 from b2_resources import keys
 from b2_resources.local_store import LocalStore
 from b2_resources.resource import B2Resource
-from outreach_assets.assets.drill import NOTHING, restore_drill
+from outreach_assets.assets.drill import NOTHING, build_drill
 from outreach_assets.assets.retention import build_retention
-from outreach_assets.assets.verified import verified_snapshots
+from outreach_assets.assets.verified import build_verified
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.steps.drill import choose_snapshot
 from outreach_assets.steps.manifest import manifest_versions
 from outreach_assets.steps.record import claimed
 from outreach_assets.steps.retention import Keep
 from outreach_assets.steps.upload import publish
+from outreach_assets.tables.catalogue import TABLES
 from outreach_core.audit import SNAPSHOT_REMOVED
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
@@ -80,7 +81,7 @@ def test_a_drill_restores_some_snapshot_and_says_how_long_it_took(
     store: LocalStore, tmp_path: Path
 ) -> None:
     given_snapshots(store, tmp_path)
-    result = materialized(restore_drill, tmp_path)
+    result = materialized(build_drill(TABLES), tmp_path)
     found = numbers(result, "restore_drill")
     assert passed(result)
     assert found["outcome"] == "as published"
@@ -93,14 +94,14 @@ def test_a_drill_restores_some_snapshot_and_says_how_long_it_took(
 def test_a_drill_of_what_cannot_be_restored_fails_its_check(
     store: LocalStore, tmp_path: Path
 ) -> None:
-    result = materialized(restore_drill, tmp_path)
+    result = materialized(build_drill(TABLES), tmp_path)
     assert (passed(result), numbers(result, "restore_drill")["outcome"]) == (True, NOTHING)
     given_snapshots(store, tmp_path)
     for stored in list(store.list_objects("outreach/")):
         place = keys.snapshot_place(stored.key)
         if place is not None and place.table == "people":
             store.put_bytes(stored.key, b"something else")
-    result = materialized(restore_drill, tmp_path)
+    result = materialized(build_drill(TABLES), tmp_path)
     assert not passed(result)
     assert "does not have the bytes" in str(numbers(result, "restore_drill")["outcome"])
 
@@ -113,12 +114,12 @@ def test_any_snapshot_may_be_drawn(store: LocalStore, tmp_path: Path) -> None:
 
 def test_what_is_wrong_in_the_store_fails_the_check(store: LocalStore, tmp_path: Path) -> None:
     given_snapshots(store, tmp_path)
-    result = materialized(verified_snapshots, tmp_path)
+    result = materialized(build_verified(TABLES), tmp_path)
     found = numbers(result, "verified_snapshots")
     assert (passed(result), found["states"], found["objects"], found["problems"]) == (True, 2, 8, 0)
     key = keys.newest_key("OH", "people", "bad")
     store.delete(key)
-    result = materialized(verified_snapshots, tmp_path)
+    result = materialized(build_verified(TABLES), tmp_path)
     [check] = result.get_asset_check_evaluations()
     assert not check.passed
     assert check.metadata["problems"].value == [

@@ -15,6 +15,7 @@ from b2_resources.object_store import ObjectStore, get_bytes
 from outreach_assets.steps.manifest import Manifest, all_manifests
 from outreach_assets.steps.upload import publish
 from outreach_assets.steps.verify import StateVerified, Verifier, Which, verify_states
+from outreach_assets.tables.catalogue import TABLES
 from tests.given import a_company, a_duck, a_person, export_raw
 
 VERSIONS = V1, V2, V3 = "20260504030201", "20260504030202", "20260504030203"
@@ -53,6 +54,7 @@ def verified(
         store=store,
         folder=tmp_path / "verify",
         open_duck=lambda: a_duck(tmp_path),
+        tables=TABLES,
         which=which,
     )
     found = list(verify_states(verifier, states or ("PA", "WV")))
