@@ -124,7 +124,11 @@ def test_the_row_counts_shown_are_the_tables(
 def test_the_reasons_of_bad_rows_are_a_table(three_states: Backfilled) -> None:
     entries = metadata_of(three_states.events, "duckdb/people_bad", "WV")
     records = [json.loads(record) for record in entries["reasons"]["table"]["records"]]
-    assert {r["reason"] for r in records} == {"email_invalid", "title_missing"}
+    assert {r["reason"] for r in records} == {
+        "email_invalid",
+        "title_missing",
+        "company_not_valid",
+    }
     assert all(r["rows"] > 0 for r in records)
 
 
