@@ -1,7 +1,7 @@
 """Whatever is changed among published snapshots is found, and the sentence names it."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from b2_resources.object_store import ObjectStore, get_bytes
 from outreach_assets.steps.manifest import Manifest, all_manifests
 from outreach_assets.steps.upload import publish
 from outreach_assets.steps.verify import StateVerified, Verifier, Which, verify_states
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.catalogue import TABLES, tables_for
+from outreach_assets.tables.table import Table
 from tests.given import a_company, a_duck, a_person, export_raw
 
 VERSIONS = V1, V2, V3 = "20260504030201", "20260504030202", "20260504030203"
@@ -48,13 +49,17 @@ def published(history: LocalStore, store: ObjectStore) -> ObjectStore:
 
 
 def verified(
-    store: ObjectStore, tmp_path: Path, which: Which = Which.ALL, *states: str
+    store: ObjectStore,
+    tmp_path: Path,
+    which: Which = Which.ALL,
+    *states: str,
+    tables: Sequence[Table] = TABLES,
 ) -> list[StateVerified]:
     verifier = Verifier(
         store=store,
         folder=tmp_path / "verify",
         open_duck=lambda: a_duck(tmp_path),
-        tables=TABLES,
+        tables=tables,
         which=which,
     )
     found = list(verify_states(verifier, states or ("PA", "WV")))
@@ -283,3 +288,17 @@ def test_other_rules_than_todays_are_said_and_not_asked(
     [wv] = verified(published, tmp_path, Which.NEWEST, "WV")
     assert wv.problems == ()
     assert wv.notes == (f"WV {V3}: other rules than today's, not judged again",)
+
+
+def test_a_person_of_a_bad_company_is_judged_as_the_settings_say(tmp_path: Path) -> None:
+    store, strict = LocalStore(tmp_path / "store"), tables_for("error")
+    manifests = export_raw(
+        tmp_path, [a_company("c1", website_url=None)], [a_person("p1")], tables=strict
+    )
+    publish(store, tmp_path / "exports", list(manifests.values()))
+    assert manifests["WV"].rows("people", "bad") == 1
+    [wv] = verified(store, tmp_path, Which.ALL, "WV", tables=strict)
+    assert (wv.problems, wv.notes) == ((), ())
+    [wv] = verified(store, tmp_path, Which.ALL, "WV", tables=TABLES)
+    assert wv.problems == ()
+    assert "other rules than today's" in wv.notes[0]
