@@ -290,7 +290,7 @@ def _sweep(
 
 def _waiting(postgres: Postgres, states: Sequence[str], run_id: str) -> set[str]:
     """The states that another run than this one tries again in soon."""
-    with migrated(postgres), postgres.connect() as connection:
+    with _migrated(postgres), postgres.connect() as connection:
         return {row[0] for row in connection.execute(WAITING, (list(states), run_id))}
 
 
@@ -302,7 +302,7 @@ def _try_lock(connection: Connection, state: str) -> bool:
 
 
 def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
-    with migrated(postgres), postgres.connect() as connection:
+    with _migrated(postgres), postgres.connect() as connection:
         connection.execute("SELECT FROM shq.audit_log LIMIT 0")  # before, not after the work
         rows = connection.execute(
             "SELECT run_id, state, details ->> 'version' FROM shq.open_runs "
@@ -313,7 +313,7 @@ def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
 
 
 @contextmanager
-def migrated(postgres: Postgres) -> Iterator[None]:
+def _migrated(postgres: Postgres) -> Iterator[None]:
     """Raise NotMigratedError when the project's own tables are not there."""
     try:
         yield
