@@ -43,32 +43,32 @@ SUMMED_STATE = f"CASE WHEN min(state) = max(state) THEN min(state) ELSE '{SEVERA
 
 # A row whose batch is exported and which says again that it is not, is to be exported again: the
 # two are set in one transaction, so somebody wants it.
+# Every row finds its batch by window functions, without a join: Postgres expects a single waiting
+# row when its statistics are of a time when all were exported, and would loop over rows x batches.
 CLAIM = f"""
     WITH waiting AS MATERIALIZED (
-        SELECT f.id, f.failure_type, f.pipeline_id, {STATE_OF} AS state,
-            r.failure_id IS NOT NULL AS was_exported,
-            (row_number() OVER (PARTITION BY f.failure_type, f.pipeline_id ORDER BY f.id) - 1)
-                / %(batch_size)s AS place
-        FROM marketing.validation_failures_log f
-            LEFT JOIN shq.failure_batch_rows r ON r.failure_id = f.id
-            LEFT JOIN shq.failure_batches b ON b.batch_id = r.batch_id
-        WHERE {WANTED} AND b.status IS DISTINCT FROM 'claimed'
-    ), batches AS MATERIALIZED (
-        SELECT failure_type, pipeline_id, place, gen_random_uuid() AS batch_id,
-            count(*)::int AS rows, {SUMMED_STATE} AS state
-        FROM waiting GROUP BY failure_type, pipeline_id, place
+        SELECT id, failure_type, pipeline_id, state, was_exported, place, first_value(fresh_id)
+            OVER (PARTITION BY failure_type, pipeline_id, place ORDER BY id) AS batch_id
+        FROM (
+            SELECT f.id, f.failure_type, f.pipeline_id, {STATE_OF} AS state,
+                r.failure_id IS NOT NULL AS was_exported, gen_random_uuid() AS fresh_id,
+                (row_number() OVER (PARTITION BY f.failure_type, f.pipeline_id ORDER BY f.id) - 1)
+                    / %(batch_size)s AS place
+            FROM marketing.validation_failures_log f
+                LEFT JOIN shq.failure_batch_rows r ON r.failure_id = f.id
+            WHERE {WANTED} AND (r.batch_id IS NULL OR r.batch_id NOT IN (
+                SELECT batch_id FROM shq.failure_batches WHERE status = 'claimed'))
+        ) AS numbered
     ), claimed AS (
         INSERT INTO shq.failure_batch_rows (failure_id, batch_id)
-        SELECT w.id, b.batch_id
-        FROM waiting w JOIN batches b USING (failure_type, pipeline_id, place)
-        WHERE NOT w.was_exported ORDER BY w.id
+        SELECT id, batch_id FROM waiting WHERE NOT was_exported ORDER BY id
     ), claimed_again AS (
-        UPDATE shq.failure_batch_rows r SET batch_id = b.batch_id
-        FROM waiting w JOIN batches b USING (failure_type, pipeline_id, place)
-        WHERE w.was_exported AND r.failure_id = w.id
+        UPDATE shq.failure_batch_rows r SET batch_id = w.batch_id
+        FROM waiting w WHERE w.was_exported AND r.failure_id = w.id
     )
-    SELECT batch_id, failure_type, pipeline_id, state, (place + 1)::int, rows
-    FROM batches ORDER BY failure_type, pipeline_id, place"""
+    SELECT batch_id, failure_type, pipeline_id, {SUMMED_STATE}, (place + 1)::int, count(*)::int
+    FROM waiting GROUP BY batch_id, failure_type, pipeline_id, place
+    ORDER BY failure_type, pipeline_id, place"""
 
 ADD_BATCHES = """
     INSERT INTO shq.failure_batches (batch_id, failure_type, pipeline_id, state, number, format,
