@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from b2_resources.keys import FailuresPlace, failures_key, failures_prefix
 from outreach_assets.steps.failure_formats import FileShape
@@ -43,15 +43,16 @@ SUMMED_STATE = f"CASE WHEN min(state) = max(state) THEN min(state) ELSE '{SEVERA
 
 # A row whose batch is exported and which says again that it is not, is to be exported again: the
 # two are set in one transaction, so somebody wants it.
-# Every row finds its batch by window functions, without a join: Postgres expects a single waiting
-# row when its statistics are of a time when all were exported, and would loop over rows x batches.
+# Every row finds its batch without a join: Postgres expects one waiting row when its statistics
+# are of a time when all were exported, and would loop over rows x batches. So a batch's id is the
+# hash of what is in it, and of this claim.
 CLAIM = f"""
     WITH waiting AS MATERIALIZED (
-        SELECT id, failure_type, pipeline_id, state, was_exported, place, first_value(fresh_id)
-            OVER (PARTITION BY failure_type, pipeline_id, place ORDER BY id) AS batch_id
+        SELECT id, failure_type, pipeline_id, state, was_exported, place,
+            md5(concat_ws('/', %(claim)s::text, failure_type, place, pipeline_id))::uuid AS batch_id
         FROM (
             SELECT f.id, f.failure_type, f.pipeline_id, {STATE_OF} AS state,
-                r.failure_id IS NOT NULL AS was_exported, gen_random_uuid() AS fresh_id,
+                r.failure_id IS NOT NULL AS was_exported,
                 (row_number() OVER (PARTITION BY f.failure_type, f.pipeline_id ORDER BY f.id) - 1)
                     / %(batch_size)s AS place
             FROM marketing.validation_failures_log f
@@ -164,7 +165,11 @@ def claim_batches(connection: Connection, order: ExportOrder, *, now: datetime) 
 
     Whoever claims at the same time waits for it. Raises RetryableError when that takes too long.
     """
-    wanted = {**_wanted(order.types, order.state), "batch_size": order.batch_size or EVERYTHING}
+    wanted = {
+        **_wanted(order.types, order.state),
+        "batch_size": order.batch_size or EVERYTHING,
+        "claim": uuid4(),
+    }
     with _claiming(connection):
         batches = [
             Batch(

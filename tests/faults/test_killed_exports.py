@@ -29,7 +29,7 @@ from tests.servers.rclone_s3 import RcloneS3
 
 pytestmark = pytest.mark.slow
 
-ROWS, KILLS, WORKERS = 60_000, 25, 2
+ROWS, KILLS, WORKERS = 60_000, 30, 2
 SLOW_MARK = f"""
     CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN PERFORM pg_sleep(3); RETURN NEW; END';
