@@ -81,6 +81,7 @@ def test_the_code_location_loads_with_an_empty_environment(
             "b2/restore_drill",
             "b2/retention",
             "b2/usage",
+            "b2/validation_failures",
             "b2/verified_snapshots",
             *(key for keys in GROUPS.values() for key in keys),
         ]
@@ -154,6 +155,7 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     assert {s.name for s in defs.sensors or ()} == {
         "abandoned_runs_sensor",
         "alerts_sensor",
+        "failures_found_sensor",
         "owed_objects_sensor",
         "run_outcomes_sensor",
     }

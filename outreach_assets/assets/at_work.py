@@ -29,6 +29,7 @@ from outreach_assets.steps.record import (
 from outreach_assets.steps.upload import Published
 from outreach_assets.steps.validate import StateVerdict
 from outreach_assets.tables.table import Table
+from outreach_core.audit import started_by
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 
@@ -227,6 +228,7 @@ def at_work(
         run_id=context.run.run_id,
         version=version,
         abandoned=abandoned,
+        who=started_by(context.run.tags),
     ) as claim:
         work = RunAtWork(context=context, claim=claim, tables=tables, release=release)
         for state in claim.busy:

@@ -85,6 +85,7 @@ def test_nothing_in_the_store_is_half_published(
 def test_each_state_has_one_audit_row(three_states: Backfilled, neon: Postgres) -> None:
     rows = audit_rows(neon, three_states.runs[0]["id"])
     assert sorted((r["state"], r["status"]) for r in rows) == [(s, "published") for s in STATES]
+    assert {r["who"] for r in rows} == {f"backfill {three_states.backfill}"}
 
 
 @pytest.mark.slow
