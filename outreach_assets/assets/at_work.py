@@ -14,7 +14,9 @@ import dagster as dg
 from b2_resources.object_store import ObjectStore
 from outreach_assets.assets.chain import Step, step_of
 from outreach_assets.retries import will_retry
+from outreach_assets.steps.kill_switches import Tripped, row_delta
 from outreach_assets.steps.manifest import Manifest
+from outreach_assets.steps.published import InStore, repair
 from outreach_assets.steps.record import (
     CANCELLED_BY_SOMEBODY,
     Claim,
@@ -24,8 +26,9 @@ from outreach_assets.steps.record import (
     busy_error,
     claimed,
 )
-from outreach_assets.steps.upload import Published, repair
-from outreach_assets.steps.validate import Verdicts
+from outreach_assets.steps.upload import Published
+from outreach_assets.steps.validate import StateVerdict
+from outreach_assets.tables.table import Table
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 
@@ -43,16 +46,39 @@ class StatesNotPublishedYetError(RetryableError):
     """Some states failed in a way that may pass; all others are published."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Somebody publishes states knowingly that the kill switches would hold."""
+
+    by: str
+    because: str
+
+
 @dataclass(kw_only=True)
 class RunAtWork:
     """What one run knows about its states so far."""
 
     context: dg.AssetExecutionContext
     claim: Claim
+    tables: Sequence[Table]
+    """With the rules that this run judges by."""
+
     endings: dict[str, Ending] = field(default_factory=dict)
     """How states that are done have ended; the others are still going."""
 
+    release: Release | None = None
+    """Who publishes what the kill switches would hold, and why; None when nobody does."""
+
+    in_store: dict[str, InStore | OutreachError] = field(default_factory=dict)
+    """What the store held of the states when they were judged."""
+
+    tripped: dict[str, Sequence[Tripped]] = field(default_factory=dict)
+    """The kill switches that states have tripped."""
+
     failures: dict[str, OutreachError] = field(default_factory=dict)
+    facts: dict[str, dict[str, object]] = field(default_factory=dict)
+    """What is known of a state beyond its counts, for its audit row."""
+
     problems: dict[dg.AssetCheckKey, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -76,9 +102,36 @@ class RunAtWork:
         checks = {check.asset_key for check in self.context.selected_asset_check_keys}
         return {*self.context.selected_asset_keys, *checks}
 
+    @property
+    def held(self) -> dict[str, list[str]]:
+        """Why states must not be published; without those that somebody releases."""
+        if self.release is not None:
+            return {}
+        return {state: [one.says for one in found] for state, found in self.tripped.items()}
+
     def end(self, state: str, status: Status, **details: object) -> None:
         """A state is done, for better or worse."""
-        self.endings[state] = Ending(status=status, details=details)
+        said = {**self.facts.get(state, {}), **details}
+        self.endings[state] = Ending(status=status, details=said)
+
+    def judged(
+        self, state: str, verdicts: Mapping[str, StateVerdict], found: Sequence[Tripped]
+    ) -> None:
+        """What the kill switches said of a state; its audit row will say so too."""
+        facts = self.facts.setdefault(state, {})
+        there = self.in_store.get(state)
+        if isinstance(there, InStore) and there.newest is not None:
+            facts["row_delta"] = row_delta(verdicts, there.newest)
+        facts["kill_switch_status"] = "passed"
+        if found:
+            self.tripped[state] = found
+            facts["kill_switch_status"] = ", ".join(dict.fromkeys(one.switch for one in found))
+            if self.release is not None:
+                facts["released"] = {
+                    "by": self.release.by,
+                    "because": self.release.because,
+                    "held_for": [one.says for one in found],
+                }
 
     def fail(self, state: str, error: OutreachError) -> None:
         """A state cannot go on; the others do."""
@@ -146,24 +199,28 @@ class RunAtWork:
 
 @contextmanager
 def at_work(
-    context: dg.AssetExecutionContext, postgres: Postgres, store: ObjectStore
+    context: dg.AssetExecutionContext,
+    postgres: Postgres,
+    store: ObjectStore,
+    tables: Sequence[Table],
+    release: Release | None = None,
 ) -> Iterator[RunAtWork]:
     """The run's states for it alone, and an audit row for each of them however the block ends."""
 
     def abandoned(run: OpenRun) -> None:
         context.log.warning("%s: run %s died at work; tidying up after it", run.state, run.run_id)
         repair(store, run.state)
-        report_dead(context.instance, run.run_id, still_alive=context.run_id)
+        report_dead(context.instance, run.run_id, still_alive=context.run.run_id)
 
     version = version_of(context)
     with claimed(
         postgres,
         context.partition_keys,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         version=version,
         abandoned=abandoned,
     ) as claim:
-        work = RunAtWork(context=context, claim=claim)
+        work = RunAtWork(context=context, claim=claim, tables=tables, release=release)
         for state in claim.busy:
             work.fail(state, busy_error([state]))
         try:
@@ -194,9 +251,9 @@ def _close_all(work: RunAtWork, ending: Ending) -> None:
 
 def version_of(context: dg.AssetExecutionContext) -> str:
     """The run's UTC start as YYYYMMDDHHMMSS: the version of what it publishes."""
-    record = context.instance.get_run_record_by_id(context.run_id)
+    record = context.instance.get_run_record_by_id(context.run.run_id)
     if record is None or record.start_time is None:
-        raise PermanentError(f"run {context.run_id} has no start in Dagster's own storage")
+        raise PermanentError(f"run {context.run.run_id} has no start in Dagster's own storage")
     return datetime.fromtimestamp(record.start_time, UTC).strftime("%Y%m%d%H%M%S")
 
 
@@ -209,20 +266,23 @@ def report_dead(instance: dg.DagsterInstance, run_id: str, *, still_alive: str |
 
 def counts(manifest: Manifest, published: Published | None = None) -> dict[str, object]:
     """What a state's audit row says of its snapshot: the names readers of shq.audit_log know."""
-    said: dict[str, object] = {f"{f.table}_{f.verdict}": f.rows for f in manifest.files}
-    said["reasons"] = manifest.reasons
-    said["parquet_paths"] = [f.key for f in manifest.files]
+    said = {**row_counts(manifest), "parquet_paths": [f.key for f in manifest.files]}
     if published is not None:
         said["manifest"] = manifest.key
-        said["b2_uploads"] = len(manifest.files) if published.uploaded_bytes else 0
+        said["b2_uploads"] = len(manifest.objects) if published.uploaded_bytes else 0
         said["b2_uploaded_bytes"] = published.uploaded_bytes
         said["published_version"] = manifest.version
     return said
 
 
-def tallies(verdicts: Verdicts, state: str) -> dict[str, object]:
-    """What a state's audit row says of rows that were judged and not exported."""
-    judged = {name: by_state[state] for name, by_state in verdicts.items()}
+def row_counts(manifest: Manifest) -> dict[str, object]:
+    """The good and bad rows by table, and the reasons."""
+    said: dict[str, object] = {f"{f.table}_{f.verdict}": f.rows for f in manifest.files}
+    return {**said, "reasons": manifest.reasons}
+
+
+def tallies(judged: Mapping[str, StateVerdict]) -> dict[str, object]:
+    """The same of rows that were judged and not exported."""
     said: dict[str, object] = {}
     for name, verdict in judged.items():
         said |= {f"{name}_good": verdict.good.rows, f"{name}_bad": verdict.bad.rows}

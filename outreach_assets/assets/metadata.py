@@ -3,7 +3,7 @@
 Nothing here decides anything; every function turns facts into metadata or into one sentence.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from b2_resources import keys
 from b2_resources.meter import traffic_of
 from b2_resources.object_store import ObjectStore
 from outreach_assets.steps.extract import ExtractedTable
+from outreach_assets.steps.failures import Recorded, pipeline_id
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.preview import preview_rows
 from outreach_assets.steps.private_duckdb import Duck
@@ -43,6 +44,33 @@ def judged(
     if verdict is Verdict.BAD:
         said["reasons"] = _reasons(table, {**found.reasons, **found.warnings})
     return said
+
+
+def failures(
+    tables: Sequence[Table],
+    verdicts: Verdicts,
+    recorded: Mapping[str, Mapping[str, Recorded]],
+    version: str,
+    state: str,
+) -> Metadata:
+    """What the failures log has of one state after a validation, the commonest reasons first."""
+    reasons = [
+        (table, rule, verdicts[table.name][state].reasons[rule.name])
+        for table in tables
+        for rule in table.errors
+    ]
+    found = [recorded[table.name][state] for table in tables]
+    return {
+        ROW_COUNT: sum(one.failures for one in found),
+        "new": sum(one.new for one in found),
+        "pipeline_id": pipeline_id(state, version),
+        "reasons": dg.MetadataValue.table(
+            [
+                dg.TableRecord({"of": table.singular, "reason": rule.complaint, "rows": rows})
+                for table, rule, rows in sorted(reasons, key=lambda one: -one[2])
+            ]
+        ),
+    }
 
 
 def exported(
