@@ -16,6 +16,7 @@ import duckdb
 
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tools.assignment import ToolLimits
+from outreach_assets.tools.reading.columns import literal
 
 BESIDE_DUCKDB_MB = 400
 """Python, the libraries, and by how much a process exceeds DuckDB's memory_limit (measured)."""
@@ -76,10 +77,11 @@ def locked_duckdb(folder: Path, inputs: Mapping[str, Path], limits: ToolLimits) 
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "threads": limits.threads,
-        "allowed_directories": [f"{folder}/"],
-        "allowed_paths": [str(path) for path in inputs.values()],
-        "enable_external_access": False,
-        "lock_configuration": True,
     }
+    paths = ", ".join(literal(str(path)) for path in inputs.values())
     with closing(duckdb.connect(":memory:", config=config)) as duck:
+        duck.execute(f"SET allowed_directories = [{literal(f'{folder}/')}]")
+        duck.execute(f"SET allowed_paths = [{paths}]")
+        duck.execute("SET enable_external_access = false")
+        duck.execute("SET lock_configuration = true")
         yield duck

@@ -4,17 +4,13 @@ What a rule asks is in tables/. Here: which table the file is, and how its text 
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from outreach_assets.steps.extract import STATE
 from outreach_assets.steps.private_duckdb import Duck
-from outreach_assets.steps.validate import (
-    REASONS,
-    StateVerdict,
-    reasons_to_hold,
-    split_rows,
-)
+from outreach_assets.steps.validate import REASONS, StateVerdict, split_rows
 from outreach_assets.tables.catalogue import TABLES
 from outreach_assets.tables.table import Column, Table, Verdict, fingerprint, quoted
 from outreach_assets.tools.assignment import Assignment
@@ -27,6 +23,9 @@ from outreach_assets.tools.validate_outreach.manifest import ValidateParameters,
 
 SCHEMA_VERSION = 1
 IN_WORDS = "validation_errors_in_words"
+OURS = (REASONS, IN_WORDS, STATE)
+"""Columns that a mended file of bad rows still has; they are made anew."""
+
 EVERYTHING = "upload"
 """An upload is judged as one: in place of a state."""
 
@@ -47,12 +46,13 @@ def judge_file(assignment: Assignment) -> Mapping[str, object]:
             f"{read.ragged.rows:,} rows have not as many cells as there are columns "
             f"({', '.join(read.ragged.first)}): mend them, or their rows would be lost",
         )
-    table = _table(assignment.parameters, read)
+    names = _names(read)
+    table = _table(assignment.parameters, names)
     assignment.progress("judging", 40)
     _load(duck, table, read)
     verdict = split_rows(duck, [table], [EVERYTHING])[table.name]
     assignment.progress("writing", 70)
-    changed = {one: _write(duck, table, one, assignment.outputs, read) for one in Verdict}
+    changed = {one: _write(duck, table, one, assignment.outputs, names) for one in Verdict}
     summary = _summary(duck, table, read, verdict[EVERYTHING], changed)
     text = json.dumps(summary, indent=1, ensure_ascii=False)
     (assignment.outputs / "validation_summary.json").write_text(text + "\n", encoding="utf-8")
@@ -60,21 +60,33 @@ def judge_file(assignment: Assignment) -> Mapping[str, object]:
     return summary
 
 
-def _table(parameters: object, read: ReadTable) -> Table:
+def _names(read: ReadTable) -> list[str]:
+    """The file's columns without ours. Raises ToolRefusedError when SQL would take two for one."""
+    names = [name for name in read.names if name not in OURS]
+    folded = Counter(name.lower() for name in read.names)
+    twice = ", ".join(name[:60] for name in read.names if folded[name.lower()] > 1)
+    if twice:
+        raise ToolRefusedError(
+            ErrorCode.DUPLICATE_COLUMN_NAMES,
+            f"columns differ only in upper and lower case: {twice}: rename all but one",
+        )
+    return names
+
+
+def _table(parameters: object, names: Sequence[str]) -> Table:
     """The table the parameter names, or the one whose needed columns are all there."""
     which = parameters.table if isinstance(parameters, ValidateParameters) else WhichTable.AUTO
     wanted = [t for t in TABLES if which in (WhichTable.AUTO, t.name)]
-    names = set(read.names)
-    complete = [t for t in wanted if _asked_for(t) <= names]
+    complete = [t for t in wanted if _asked_for(t) <= set(names)]
     if complete:
-        return max(complete, key=lambda t: len(names.intersection(c.name for c in t.columns)))
-    nearest = min(wanted, key=lambda t: (len(_asked_for(t) - names), TABLES.index(t)))
-    missing = ", ".join(sorted(_asked_for(nearest) - names))
+        return max(complete, key=lambda t: len({c.name for c in t.columns}.intersection(names)))
+    nearest = min(wanted, key=lambda t: len(_asked_for(t).difference(names)))
+    missing = ", ".join(sorted(_asked_for(nearest).difference(names)))
     if which is WhichTable.AUTO and nearest.key not in names:
         raise ToolRefusedError(
             ErrorCode.TABLE_NOT_RECOGNISED,
-            "the columns are those of no table we know: companies need "
-            + ", people need ".join(", ".join(sorted(_asked_for(t))) for t in TABLES),
+            "the columns are those of no table we know: "
+            + "; ".join(f"{t.name} need {', '.join(sorted(_asked_for(t)))}" for t in wanted),
         )
     raise ToolRefusedError(
         ErrorCode.MISSING_COLUMNS,
@@ -84,26 +96,36 @@ def _table(parameters: object, read: ReadTable) -> Table:
 
 
 def _asked_for(table: Table) -> set[str]:
-    """What the rules and the key need; a row's state says only where it goes, not how good it is."""
-    return table.needed_columns - {table.state.column}
+    """What the rules and the key need; a company's state says where it goes, not how good it is."""
+    linked = {rule.linked.column for rule in table.rules if rule.linked}
+    return table.needed_columns - {table.state.column} | linked
 
 
 def _load(duck: Duck, table: Table, read: ReadTable) -> None:
-    """`<table>_raw` as the step expects it: the file's columns, as text, and a state."""
+    """`<table>_raw` as the step expects it: the file's columns, as text, and a state.
+
+    The other tables are empty: what a rule asks of them is not known.
+    """
     columns = ", ".join(
-        f"{inner_name(n)} AS {quoted(name)}" for n, name in enumerate(read.names)
+        f"{inner_name(n)} AS {quoted(name)}"
+        for n, name in enumerate(read.names)
+        if name not in OURS
     )
     duck.execute(f"""
         CREATE TABLE {table.raw} AS
         SELECT {columns}, {literal(EVERYTHING)} AS {STATE}
         FROM read_parquet({literal(str(read.path))})""")
+    for other in TABLES:
+        if other is not table:
+            empty = ", ".join(f"{quoted(c.name)} VARCHAR" for c in other.columns)
+            duck.execute(f"CREATE TABLE {other.raw} ({empty}, {STATE} VARCHAR)")
 
 
-def _write(duck: Duck, table: Table, verdict: Verdict, folder: Path, read: ReadTable) -> int:
+def _write(duck: Duck, table: Table, verdict: Verdict, folder: Path, names: Sequence[str]) -> int:
     """Write one of the two files; how many cells had to be made harmless."""
-    plain = ", ".join(f"{harmless_sql(quoted(name))} AS {quoted(name)}" for name in read.names)
+    plain = ", ".join(f"{harmless_sql(quoted(name))} AS {quoted(name)}" for name in names)
     changed = " + ".join(
-        f"count(*) FILTER ({harmless_sql(quoted(name))} <> {quoted(name)})" for name in read.names
+        f"count(*) FILTER ({harmless_sql(quoted(name))} <> {quoted(name)})" for name in names
     )
     view = table.judged(verdict)
     target = literal(str(folder / f"{verdict}.csv"))
@@ -114,18 +136,13 @@ def _write(duck: Duck, table: Table, verdict: Verdict, folder: Path, read: ReadT
 
 
 def _reasons(table: Table) -> str:
-    """Every reason by name, and what each wanted, in words."""
-    words = ", ".join(f"{literal(r.name)}: {literal(complaint(r.says))}" for r in table.errors)
+    """Every reason by name, and in words."""
+    words = ", ".join(f"{literal(r.name)}: {literal(r.complaint)}" for r in table.errors)
     in_words = f"list_transform({REASONS}, lambda reason: map {{{words}}}[reason])"
     return (
         f"array_to_string({REASONS}, '; ') AS {REASONS}, "
         f"array_to_string({in_words}, '; ') AS {IN_WORDS}"
     )
-
-
-def complaint(says: str) -> str:
-    """What a rule says of a good row, said of a bad one."""
-    return f"not so: {says}"
 
 
 def _summary(
@@ -141,12 +158,12 @@ def _summary(
         "good": verdict.good.rows,
         "bad": verdict.bad.rows,
         "reasons": [
-            {"name": r.name, "says": r.says, "rows": verdict.reasons.get(r.name, 0)}
+            {"name": r.name, "complaint": r.complaint, "rows": verdict.reasons[r.name]}
             for r in table.errors
         ],
+        "warnings": dict(verdict.warnings),
         "keys_missing": verdict.keys_missing,
         "keys_repeated": verdict.keys_repeated,
-        "would_hold_the_state": reasons_to_hold({table.name: {EVERYTHING: verdict}}, EVERYTHING),
         "values_of_a_wrong_type": _wrong_types(duck, table, read.names),
         "columns_unknown_to_the_table": [name for name in read.names if name not in known],
         "cells_made_harmless": sum(changed.values()),
