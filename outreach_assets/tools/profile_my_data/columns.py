@@ -1,5 +1,6 @@
 """Everything the report says of one column, from the table of its values."""
 
+import re
 from collections.abc import Sequence
 
 from outreach_assets.steps.private_duckdb import Duck
@@ -10,15 +11,15 @@ from outreach_assets.tools.profile_my_data.report import (
     ColumnReport,
     Counted,
     Lengths,
-    Outliers,
     Spread,
 )
 from outreach_assets.tools.profile_my_data.sensitive import is_personal, sensitive_found
-from outreach_assets.tools.profile_my_data.spread import numbers_of, outliers_of, spread_of
+from outreach_assets.tools.profile_my_data.spread import numbers_of, spread_of
 from outreach_assets.tools.profile_my_data.values import Values, sample_sql
 
 PATTERN_SAMPLE = 50_000
 MOST_PATTERNS = 10
+YEAR = re.compile(r"[0-9]{4}-[0-9]{2}")
 FREE_TEXT = 30
 """Text longer than this on average has no pattern worth showing."""
 
@@ -38,7 +39,9 @@ def column_report(
     is_number = found.type in ("integer", "decimal")
     column = "number" if is_number else "moment"
     has_spread = is_number or found.type in ("date", "timestamp")
-    spread, outliers = _spread(duck, values, column, parameters) if has_spread else (None, None)
+    spread, outliers = (
+        spread_of(duck, values, column, parameters.outlier_fence) if has_spread else (None, None)
+    )
     lengths = _lengths(duck, values)
     forms = _counted(duck, values, "form", len(values.forms))
     padded = _padded(duck, values)
@@ -71,22 +74,13 @@ def column_report(
     )
 
 
-def _spread(
-    duck: Duck, values: Values, column: str, parameters: ProfileParameters
-) -> tuple[Spread | None, Outliers | None]:
-    spread = spread_of(duck, values, column)
-    return (spread, outliers_of(duck, values, column, parameters.outlier_fence)) if spread else (
-        None,
-        None,
-    )
-
-
 def _year_only(spread: Spread) -> Spread | None:
     """A date of birth is somebody's; a year is not. Numbers that are personal have no spread."""
-    dates = {name: value for name, value in spread if isinstance(value, str)}
-    if not all(value[4:5] == "-" for value in dates.values()):
+    times = {name: value for name, value in spread if isinstance(value, str)}
+    if not all(YEAR.match(value) for value in times.values()):
         return None
-    return spread.model_copy(update={name: value[:4] for name, value in dates.items()})
+    years = {name: value[:4] for name, value in times.items()}
+    return spread.model_copy(update={**years, "histogram": []})
 
 
 def _lengths(duck: Duck, values: Values) -> Lengths | None:

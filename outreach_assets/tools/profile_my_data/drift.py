@@ -7,7 +7,7 @@ from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tools.profile_my_data.masking import masked
 from outreach_assets.tools.profile_my_data.report import ColumnDrift, ColumnReport, Counted
 from outreach_assets.tools.profile_my_data.sensitive import is_personal
-from outreach_assets.tools.profile_my_data.spread import as_number
+from outreach_assets.tools.profile_my_data.spread import as_number, each_row
 from outreach_assets.tools.profile_my_data.values import Values
 
 NOTHING = 0.0001
@@ -82,8 +82,7 @@ def _psi_of_numbers(
     """In bins that hold equal shares of the baseline."""
     at = ", ".join(str(n / bins) for n in range(1, bins))
     row = duck.execute(f"""
-        SELECT quantile_cont(x, [{at}]) FROM (SELECT {as_number(column)} AS x, unnest(range(n))
-        FROM {before.name} WHERE {column} IS NOT NULL AND isfinite({column}))""").fetchone()
+        SELECT quantile_cont(x, [{at}]) FROM {each_row(before, column)}""").fetchone()
     if not row or row[0] is None:
         return None
     edges = sorted(set(row[0]))

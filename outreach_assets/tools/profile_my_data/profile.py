@@ -9,6 +9,7 @@ from outreach_assets.tools.profile_my_data.columns import column_report
 from outreach_assets.tools.profile_my_data.drift import column_drift
 from outreach_assets.tools.profile_my_data.manifest import PROFILE_MY_DATA, ProfileParameters
 from outreach_assets.tools.profile_my_data.meanings import meaning
+from outreach_assets.tools.profile_my_data.page import as_page
 from outreach_assets.tools.profile_my_data.quality import issues, quality
 from outreach_assets.tools.profile_my_data.report import (
     ColumnDrift,
@@ -20,6 +21,7 @@ from outreach_assets.tools.profile_my_data.report import (
 )
 from outreach_assets.tools.profile_my_data.table_facts import Rows, table_report
 from outreach_assets.tools.profile_my_data.values import values_of
+from outreach_assets.tools.profile_my_data.workbook import write_workbook
 from outreach_assets.tools.reading.columns import inner_name, literal
 from outreach_assets.tools.reading.read_table import ReadTable, read_table
 from outreach_assets.tools.tool import BASELINE, PRIMARY
@@ -129,3 +131,5 @@ def _file_facts(read: ReadTable) -> FileFacts:
 def _write(report: ProfileReport, folder: Path) -> None:
     text = report.model_dump_json(indent=1)
     (folder / f"{NAME}.json").write_text(text + "\n", encoding="utf-8")
+    (folder / f"{NAME}.html").write_text(as_page(report), encoding="utf-8")
+    write_workbook(report, folder / f"{NAME}.xlsx")

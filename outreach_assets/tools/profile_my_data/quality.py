@@ -53,8 +53,8 @@ def quality(table: TableReport, columns: Sequence[ColumnReport], read: ReadTable
             name="structure",
             score=_percent((1 - len(useless) / table.columns) * whole),
             weight=0.1,
-            says=f"{len(useless)} columns hold one value or none, {read.ragged.rows:,} rows could "
-            "not be read",
+            says=f"columns of one value or none: {len(useless)}; rows of a wrong length: "
+            f"{read.ragged.rows:,}",
         ),
     ]
     return Quality(score=round(sum(p.score * p.weight for p in parts), 1), parts=parts)

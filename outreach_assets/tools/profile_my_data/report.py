@@ -280,7 +280,7 @@ class ProfileReport(Part):
     schema_version: int = SCHEMA_VERSION
     tool: str
     tool_version: str
-    parameters: dict[str, float]
+    parameters: dict[str, int | float]
     file: FileFacts
     table: TableReport
     quality: Quality

@@ -25,26 +25,31 @@ def shown(column: str, number: float) -> str:
     return f"{moment:%Y-%m-%d}" if moment == midnight else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def _quantiles(duck: Duck, values: Values, column: str) -> list[float] | None:
-    """Smallest, the quantiles, largest; None when there is no number."""
+def each_row(values: Values, column: str) -> str:
+    """A relation with `x` for every row that has a finite one, as often as there are rows."""
+    once = values.unique == values.distinct
+    rows = "" if once else ", unnest(range(n))"
+    return f"""(SELECT {as_number(column)} AS x{rows} FROM {values.name}
+        WHERE {column} IS NOT NULL AND isfinite({column}))"""
+
+
+def spread_of(
+    duck: Duck, values: Values, column: str, fence: float
+) -> tuple[Spread, Outliers] | tuple[None, None]:
+    """How `number` or `moment` lies, and what lies more than `fence` interquartile ranges outside.
+
+    Nothing when no value is a number or time.
+    """
     at = ", ".join(str(q) for q in QUANTILES.values())
-    row = duck.execute(f"""
-        SELECT min(x), quantile_cont(x, [{at}]), max(x)
-        FROM (SELECT {as_number(column)} AS x, unnest(range(n)) FROM {values.name}
-            WHERE {column} IS NOT NULL AND isfinite({column}))""").fetchone()
+    row = duck.execute(
+        f"SELECT min(x), quantile_cont(x, [{at}]), max(x) FROM {each_row(values, column)}"
+    ).fetchone()
     if not row or row[0] is None:
-        return None
-    return [row[0], *row[1], row[2]]
-
-
-def spread_of(duck: Duck, values: Values, column: str) -> Spread | None:
-    """The quantiles and the histogram of `number` or `moment`; None when there is none."""
-    found = _quantiles(duck, values, column)
-    if found is None:
-        return None
-    named = dict(zip(("min", *QUANTILES, "max"), found, strict=True))
-    texts = {name: shown(column, number) for name, number in named.items()}
-    return Spread(**texts, histogram=_histogram(duck, values, column, named))
+        return None, None
+    found = dict(zip(("min", *QUANTILES, "max"), (row[0], *row[1], row[2]), strict=True))
+    texts = {name: shown(column, number) for name, number in found.items()}
+    bars = _histogram(duck, values, column, found)
+    return Spread(**texts, histogram=bars), _outliers(duck, values, column, found, fence)
 
 
 def _histogram(duck: Duck, values: Values, column: str, named: dict[str, float]) -> list[Bin]:
@@ -73,13 +78,11 @@ def _histogram(duck: Duck, values: Values, column: str, named: dict[str, float])
     ]
 
 
-def outliers_of(duck: Duck, values: Values, column: str, fence: float) -> Outliers | None:
-    """What lies more than `fence` interquartile ranges outside the quartiles; None for no spread."""
-    found = _quantiles(duck, values, column)
-    if found is None:
-        return None
-    first, third = found[3], found[5]
-    below, above = first - fence * (third - first), third + fence * (third - first)
+def _outliers(
+    duck: Duck, values: Values, column: str, named: dict[str, float], fence: float
+) -> Outliers:
+    reach = fence * (named["p75"] - named["p25"])
+    below, above = named["p25"] - reach, named["p75"] + reach
     row = duck.execute(f"""
         SELECT sum(n) FROM {values.name}
         WHERE {as_number(column)} < {below!r} OR {as_number(column)} > {above!r}""").fetchone()
@@ -91,10 +94,9 @@ def outliers_of(duck: Duck, values: Values, column: str, fence: float) -> Outlie
 def numbers_of(duck: Duck, values: Values) -> Numbers | None:
     """Mean, deviation and signs; None when no number is finite."""
     row = duck.execute(f"""
-        SELECT avg(x), CASE WHEN count(*) > 1 THEN stddev_samp(x) END, fsum(x),
+        SELECT favg(x), CASE WHEN count(*) > 1 THEN stddev_samp(x) END, fsum(x),
             count(*) FILTER (x = 0), count(*) FILTER (x < 0)
-        FROM (SELECT number AS x, unnest(range(n)) FROM {values.name}
-            WHERE number IS NOT NULL AND isfinite(number))""").fetchone()
+        FROM {each_row(values, "number")}""").fetchone()
     if not row or row[0] is None:
         return None
     return Numbers(

@@ -76,7 +76,9 @@ def table_report(rows: Rows) -> TableReport:
 
 
 def _is_category(column: ColumnReport) -> bool:
-    return column.type in ("text", "boolean") and 2 <= column.distinct <= MOST_LEVELS
+    """Few values that repeat: where none does, everything goes together."""
+    repeats = 2 * column.distinct <= column.rows - column.nulls
+    return column.type in ("text", "boolean") and 2 <= column.distinct <= MOST_LEVELS and repeats
 
 
 def _duplicates(rows: Rows) -> int:
