@@ -21,7 +21,10 @@ from tests.servers.outreach_dev import clean_environment
 GROUPS = {
     "neon": ["neon/company_master", "neon/people_master"],
     "extract": ["duckdb/companies_raw", "duckdb/people_raw"],
-    "validate": [f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
+    "validate": [
+        *(f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
+        "duckdb/verdict_changes",
+    ],
     "export": [f"parquet/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
     "upload": [
         *(f"b2/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
@@ -30,7 +33,12 @@ GROUPS = {
     "record": ["neon/audit_log", "neon/validation_failures_log"],
 }
 KINDS = {"postgres", "duckdb", "parquet", "s3", "json"}
-WITHOUT_COLUMNS = {"b2/manifest", "neon/audit_log", "neon/validation_failures_log"}
+WITHOUT_COLUMNS = {
+    "b2/manifest",
+    "duckdb/verdict_changes",
+    "neon/audit_log",
+    "neon/validation_failures_log",
+}
 LOAD = """
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.definitions import defs
@@ -68,7 +76,15 @@ def test_the_code_location_loads_with_an_empty_environment(
     loaded: subprocess.CompletedProcess[str],
 ) -> None:
     assert loaded.stdout.split() == sorted(
-        ["b2/usage", *(key for keys in GROUPS.values() for key in keys)]
+        [
+            "b2/audit_log",
+            "b2/restore_drill",
+            "b2/retention",
+            "b2/usage",
+            "b2/validation_failures",
+            "b2/verified_snapshots",
+            *(key for keys in GROUPS.values() for key in keys),
+        ]
     )
 
 
@@ -138,7 +154,10 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     defs = build_defs(Settings())
     assert {s.name for s in defs.sensors or ()} == {
         "abandoned_runs_sensor",
+        "alerts_sensor",
+        "failures_found_sensor",
         "owed_objects_sensor",
+        "run_outcomes_sensor",
     }
     assert {s.name for s in defs.schedules or ()} == {
         "nightly_refresh_schedule",

@@ -29,6 +29,7 @@ from outreach_assets.steps.record import (
 from outreach_assets.steps.upload import Published
 from outreach_assets.steps.validate import StateVerdict
 from outreach_assets.tables.table import Table
+from outreach_core.audit import started_by
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 
@@ -109,6 +110,14 @@ class RunAtWork:
             return {}
         return {state: [one.says for one in found] for state, found in self.tripped.items()}
 
+    def last_published(self, state: str) -> Manifest | None:
+        """The state's newest snapshot in the store; None also where the store gave no answer.
+
+        What cannot be asked is not compared with; uploading fails there anyway.
+        """
+        there = self.in_store.get(state)
+        return there.newest if isinstance(there, InStore) else None
+
     def end(self, state: str, status: Status, **details: object) -> None:
         """A state is done, for better or worse."""
         said = {**self.facts.get(state, {}), **details}
@@ -119,9 +128,9 @@ class RunAtWork:
     ) -> None:
         """What the kill switches said of a state; its audit row will say so too."""
         facts = self.facts.setdefault(state, {})
-        there = self.in_store.get(state)
-        if isinstance(there, InStore) and there.newest is not None:
-            facts["row_delta"] = row_delta(verdicts, there.newest)
+        last = self.last_published(state)
+        if last is not None:
+            facts["row_delta"] = row_delta(verdicts, last)
         facts["kill_switch_status"] = "passed"
         if found:
             self.tripped[state] = found
@@ -219,6 +228,7 @@ def at_work(
         run_id=context.run.run_id,
         version=version,
         abandoned=abandoned,
+        who=started_by(context.run.tags),
     ) as claim:
         work = RunAtWork(context=context, claim=claim, tables=tables, release=release)
         for state in claim.busy:

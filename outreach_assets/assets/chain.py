@@ -20,6 +20,7 @@ OWNERS = ["team:outreach"]
 MANIFEST = dg.AssetKey(["b2", "manifest"])
 AUDIT_LOG = dg.AssetKey(["neon", "audit_log"])
 FAILURES_LOG = dg.AssetKey(["neon", "validation_failures_log"])
+VERDICT_CHANGES = dg.AssetKey(["duckdb", "verdict_changes"])
 
 
 class Step(IntEnum):
@@ -84,7 +85,14 @@ def sources() -> list[dg.AssetSpec]:
 
 def chain(tables: Sequence[Table] = TABLES) -> list[dg.AssetSpec]:
     """Every asset of the chain, table by table, step by step; rules as these tables have them."""
-    return [*_rows(tables), *_files(), _manifest(), _audit_log(), _failures_log()]
+    return [
+        *_rows(tables),
+        *_files(),
+        _verdict_changes(),
+        _manifest(),
+        _audit_log(),
+        _failures_log(),
+    ]
 
 
 def step_of(key: dg.AssetKey) -> Step:
@@ -140,6 +148,17 @@ def _files() -> Iterator[dg.AssetSpec]:
                 [parquet_key(table, verdict)],
                 _columns(table, verdict),
             )
+
+
+def _verdict_changes() -> dg.AssetSpec:
+    return _spec(
+        VERDICT_CHANGES,
+        Step.EXPORT,
+        {"duckdb", "parquet"},
+        "Which rows of a state turned good or bad, came, went or changed against the snapshot "
+        "published before, and whether the data, a rule or the engine made it so.",
+        [parquet_key(table, verdict) for table in TABLES for verdict in Verdict],
+    ).replace_attributes(group_name=Step.VALIDATE.verb)
 
 
 def _manifest() -> dg.AssetSpec:

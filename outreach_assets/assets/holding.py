@@ -16,7 +16,6 @@ from outreach_assets.steps.export import is_published
 from outreach_assets.steps.hold import set_aside
 from outreach_assets.steps.kill_switches import KillSwitches, Tripped, tripped
 from outreach_assets.steps.manifest import Manifest
-from outreach_assets.steps.published import InStore
 from outreach_assets.steps.record import Status
 from outreach_assets.steps.validate import StateVerdict
 from outreach_assets.tables.table import Table
@@ -54,18 +53,15 @@ class Judge:
     """What it takes to say whether a state may be published."""
 
     store: ObjectStore
+    """Where what was published last lies."""
+
     tables: Sequence[Table]
     switches: KillSwitches
 
     def tripped(
-        self, state: str, judged: Mapping[str, StateVerdict], there: InStore | OutreachError
+        self, state: str, judged: Mapping[str, StateVerdict], last: Manifest | None
     ) -> list[Tripped]:
-        """The switches that hold these rows; none when they are published already.
-
-        Where the store cannot be asked the rows are not held against what it has: uploading
-        fails there anyway.
-        """
-        last = there.newest if isinstance(there, InStore) else None
+        """The switches that hold these rows; none when they are what was published last."""
         if last is not None and is_published(last, self.tables, judged):
             return []
         return tripped(self.switches, state, judged, last)

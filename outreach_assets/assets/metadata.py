@@ -92,6 +92,24 @@ def exported(
     }
 
 
+def changed(exports: Path, manifests: Mapping[str, Manifest], state: str) -> Metadata:
+    """What a state's snapshot changes against the one published before."""
+    found = manifests[state].changes
+    if found is None:
+        return {ROW_COUNT: 0, "since": "nothing to compare with, or nothing new"}
+    counted = [
+        dg.TableRecord({"of": table, "change": change, "rows": rows})
+        for table, counts in found.counts.items()
+        for change, rows in counts.items()
+    ]
+    return {
+        ROW_COUNT: found.rows,
+        "since": found.since,
+        "changes": dg.MetadataValue.table(counted),
+        "path": dg.MetadataValue.path(str(exports / found.key)),
+    }
+
+
 def published_file(
     store: ObjectStore,
     table: Table,

@@ -11,7 +11,12 @@ from functools import partial
 
 import dagster as dg
 
-from b2_resources.object_store import ObjectStore, StoreUnreachableError
+from b2_resources.object_store import (
+    ObjectCorruptError,
+    ObjectMissingError,
+    ObjectStore,
+    StoreUnreachableError,
+)
 from b2_resources.resource import B2Resource
 from outreach_assets.assets import metadata
 from outreach_assets.assets.at_work import (
@@ -27,6 +32,7 @@ from outreach_assets.assets.chain import (
     FAILURES_LOG,
     MANIFEST,
     STATES,
+    VERDICT_CHANGES,
     Step,
     b2_key,
     chain,
@@ -51,9 +57,11 @@ from outreach_assets.assets.holding import Judge, RefreshConfig, keep_aside
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
 from outreach_assets.steps.batches import in_batches
+from outreach_assets.steps.compare_published import compare_with_published
 from outreach_assets.steps.export import Export, Judged, write_parquet
 from outreach_assets.steps.extract import ExtractedTable, drop_rows, extract_rows, hold_to_source
 from outreach_assets.steps.failures import record_failures
+from outreach_assets.steps.fetch import FetchDiffersError
 from outreach_assets.steps.kill_switches import KillSwitches, Switch
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Duck, disk_errors
@@ -73,6 +81,9 @@ from outreach_assets.steps.workbench import refresh_workbench
 from outreach_assets.tables.table import Table, Verdict
 from outreach_core.errors import OutreachError
 from outreach_core.states import ALL_STATES
+
+UNREADABLE = (FetchDiffersError, ObjectCorruptError, ObjectMissingError, StoreUnreachableError)
+"""What the last snapshot's files may answer when they are read again."""
 
 NOT_DONE = {Status.HELD, Status.FAILED}
 
@@ -153,7 +164,7 @@ def _from_neon(
                 verdicts = yield from _validate(work, duck, judge, states, progress)
             if work.last >= Step.EXPORT:
                 judged = Judged(extracted=extracted, verdicts=verdicts, states=states)
-                manifests += yield from _export(work, duck, resource, judged, progress)
+                manifests += yield from _export(work, duck, resource, judge.store, judged, progress)
             drop_rows(duck, work.tables)
         if set(wanted) == set(ALL_STATES):
             hold_to_source(snapshot, work.tables, arrived)
@@ -185,7 +196,7 @@ def _validate(
     work.in_store.update(look_at(judge.store, states))
     for state in states:
         judged = {name: by_state[state] for name, by_state in verdicts.items()}
-        work.judged(state, judged, judge.tripped(state, judged, work.in_store[state]))
+        work.judged(state, judged, judge.tripped(state, judged, work.last_published(state)))
         if not all(verdict.adds_up for verdict in judged.values()):
             error = "rows are not the good and the bad ones together: report it"
             work.end(state, Status.HELD, error=error, **tallies(judged))
@@ -227,6 +238,7 @@ def _export(
     work: RunAtWork,
     duck: Duck,
     resource: PrivateDuckDBResource,
+    store: ObjectStore,
     judged: Judged,
     progress: Progress,
 ) -> Generator[Result, None, list[Manifest]]:
@@ -240,6 +252,7 @@ def _export(
             facts = partial(metadata.exported, duck, resource.exports, table, verdict, manifests)
             yield from work.report(parquet_key(table, verdict), facts, unheld)
         work.found(COLUMNS, parquet_key(table, Verdict.GOOD), {})  # else write_parquet had raised
+    manifests |= yield from _compare(work, duck, resource, store, [manifests[s] for s in unheld])
     if work.last is Step.EXPORT:
         for state in unheld:
             work.end(state, Status.JUDGED, **counts(manifests[state]))
@@ -252,6 +265,32 @@ def _export(
             )
     progress.advanced(states, metadata.sizes(manifests.values()))
     return list(manifests.values())
+
+
+def _compare(
+    work: RunAtWork,
+    duck: Duck,
+    resource: PrivateDuckDBResource,
+    store: ObjectStore,
+    manifests: Sequence[Manifest],
+) -> Generator[Result, None, dict[str, Manifest]]:
+    """What the snapshots change against those published last; their receipts with it."""
+    if work.last < Step.UPLOAD and VERDICT_CHANGES not in work.context.selected_asset_keys:
+        return {}
+    compared: dict[str, Manifest] = {}
+    for manifest in manifests:
+        last = work.last_published(manifest.state)
+        try:
+            compared[manifest.state] = compare_with_published(
+                duck, store, resource.exports, work.tables, manifest, last
+            )
+        except UNREADABLE as problem:
+            # What lies in the store is verified elsewhere and must not stop what replaces it.
+            work.context.log.warning("%s: cannot be compared: %s", manifest.state, problem)
+            compared[manifest.state] = manifest
+    facts = partial(metadata.changed, resource.exports, compared)
+    yield from work.report(VERDICT_CHANGES, facts, list(compared))
+    return compared
 
 
 def _upload(

@@ -126,6 +126,10 @@ def settle_exports(exports: Path, published: Published) -> None:
         for receipt in (exports / keys.manifests_prefix(manifest.state)).glob("*.json"):
             if receipt.stem not in known:
                 receipt.unlink()
+        for changes in (exports / keys.changes_prefix(manifest.state)).glob("*.parquet"):
+            place = keys.changes_place(changes.relative_to(exports).as_posix())
+            if place is None or place.version not in known:
+                changes.unlink()
         write_whole(exports / manifest.key, manifest.body)
 
 
