@@ -85,7 +85,9 @@ def _checked(run: ToolRun) -> Parameters:
             )
         if not path.is_file():
             raise ToolRefusedError(ErrorCode.FILES_NOT_FOUND, f"{name}: there is no file {path}")
-    missing = [one.name for one in run.tool.inputs if one.is_required and one.name not in run.inputs]
+    missing = [
+        one.name for one in run.tool.inputs if one.is_required and one.name not in run.inputs
+    ]
     if missing:
         raise ToolRefusedError(
             ErrorCode.FILES_NOT_FOUND, f"{run.tool.id} needs {', '.join(missing)}: hand it in"
@@ -145,7 +147,9 @@ def _hear_out(
     for line in _lines(worker, deadline, is_cancelled):
         words = json.loads(line)
         if "error" in words:
-            raise ToolRefusedError(ErrorCode(words["error"]["error_code"]), words["error"]["sentence"])
+            raise ToolRefusedError(
+                ErrorCode(words["error"]["error_code"]), words["error"]["sentence"]
+            )
         if "result" in words:
             facts: Mapping[str, object] = words["result"]
             return facts
@@ -156,7 +160,7 @@ def _hear_out(
 def _lines(
     worker: subprocess.Popen[bytes], deadline: float, is_cancelled: Callable[[], bool]
 ) -> Iterator[bytes]:
-    """What the worker says, until it ends. Raises ToolRefusedError at the deadline or the cancel."""
+    """What the worker says, until it ends. Raises ToolRefusedError when time is up or cancelled."""
     if worker.stdout is None:
         return
     unread = b""

@@ -135,7 +135,9 @@ def _say_duckdb(speaker: Speaker, error: duckdb.Error) -> None:
 def _crash(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}:{last.lineno}"
-    return f"the tool broke on this file ({type(error).__name__} at {where}): report it to its makers"
+    return (
+        f"the tool broke on this file ({type(error).__name__} at {where}): report it to its makers"
+    )
 
 
 if __name__ == "__main__":

@@ -111,7 +111,8 @@ def _patterns(duck: Duck, values: Values, lengths: Lengths | None) -> list[Count
     sample = sample_sql(values.name, values.distinct, PATTERN_SAMPLE)
     rows = duck.execute(f"""
         WITH plain AS (SELECT {AS_PATTERN} AS pattern, sum(n) AS n FROM {sample} GROUP BY ALL),
-            ascii AS (SELECT regexp_replace(pattern, '[^\\x00-\\x7F]', 'a', 'g') AS p, n FROM plain),
+            ascii AS (
+                SELECT regexp_replace(pattern, '[^\\x00-\\x7F]', 'a', 'g') AS p, n FROM plain),
             runs AS (SELECT regexp_replace(regexp_replace(p, 'aa+', 'a+', 'g'), 'AA+', 'A+', 'g')
                 AS pattern, n FROM ascii)
         SELECT pattern, sum(n)::BIGINT AS n, sum(sum(n)) OVER ()::BIGINT FROM runs

@@ -28,7 +28,8 @@ def bar(share: float) -> str:
     """A share between 0 and 1."""
     return (
         '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none">'
-        f'<rect class="all" width="100" height="8"/><rect width="{100 * share:.2f}" height="8"/></svg>'
+        '<rect class="all" width="100" height="8"/>'
+        f'<rect width="{100 * share:.2f}" height="8"/></svg>'
     )
 
 
@@ -41,7 +42,7 @@ def histogram(bins: Sequence[Bin]) -> str:
     bars = "".join(
         f'<rect x="{n * step + 1:.1f}" y="{HEIGHT - one.rows / tallest * HEIGHT:.1f}" '
         f'width="{step - 2:.1f}" height="{one.rows / tallest * HEIGHT:.1f}">'
-        f"<title>{escape(one.start)} – {escape(one.end)}: {one.rows:,}</title></rect>"
+        f"<title>{escape(one.start)} to {escape(one.end)}: {one.rows:,}</title></rect>"
         for n, one in enumerate(bins)
     )
     return (

@@ -105,9 +105,7 @@ def _psi_of_categories(duck: Duck, now: Values, before: Values) -> float:
     return psi([row[0] for row in rows], [row[1] for row in rows])
 
 
-def _ks(
-    duck: Duck, now: Values, before: Values, column: str
-) -> tuple[float | None, float | None]:
+def _ks(duck: Duck, now: Values, before: Values, column: str) -> tuple[float | None, float | None]:
     """The statistic and its asymptotic two-sided p-value."""
     value = as_number(column)
     row = duck.execute(f"""
@@ -132,7 +130,7 @@ def ks_p_value(distance: float, first: int, second: int) -> float:
     if reach < 0.2:
         return 1.0
     terms = (2 * (-1) ** (k - 1) * exp(-2 * k * k * reach * reach) for k in range(1, 101))
-    return min(max(sum(terms), 0.0), 1.0)
+    return float(min(max(sum(terms), 0.0), 1.0))
 
 
 def _only_in(
@@ -151,4 +149,3 @@ def _only_in(
         for value, n, _ in rows
     ]
     return (int(rows[0][2]) if rows else 0), shown
-

@@ -1,4 +1,4 @@
-"""The forms a value can be written in, as regular expressions, and how each becomes a number or time.
+"""The forms a value can be written in, as regular expressions, and what number or time each says.
 
 A form is about how one value looks; what a whole column means is in meanings.py.
 """

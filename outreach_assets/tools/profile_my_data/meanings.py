@@ -15,7 +15,7 @@ from outreach_core.states import STATE_CODES
 
 TYPE_SHARE = 0.95
 MEANS_SHARE = 0.8
-FEW_CATEGORIES, CATEGORY_SHARE = 50, 0.05
+FEW_CATEGORIES, MOST_CATEGORIES, CATEGORY_SHARE = 50, 1000, 0.05
 
 BY_FAMILY = {
     Family.EMAIL: "email",
@@ -123,26 +123,33 @@ def _means(
 
 
 def _by_counts(duck: Duck, values: Values, name: str, kind: str) -> tuple[str, int | None]:
-    forms = {form.name for form in values.forms}
     if kind in ("integer", "decimal"):
-        signed = _form_rows(duck, values, "money") if "money" in forms else 0
-        if signed >= MEANS_SHARE * values.filled or is_named(name, "money"):
-            return "money", None
-        if "percent" in forms and _form_rows(duck, values, "percent") > values.filled / 2:
-            return "percent", None
+        amount = _amount(duck, values, name)
+        if amount:
+            return amount, None
     is_single = values.distinct == values.filled and values.filled > 1
-    if is_single and is_named(name, "id") and kind != "decimal":
-        return "id", None
-    if is_named(name, "name"):
-        return "name", None
     repeats = values.distinct <= CATEGORY_SHARE * values.filled or (
         values.distinct <= FEW_CATEGORIES and values.distinct * 2 <= values.filled
     )
-    if kind == "text" and repeats and values.distinct <= 1000:
-        return "category", None
-    if is_named(name, "id") and kind != "decimal" and not repeats:
-        return "id", None
-    return ("number" if kind in ("integer", "decimal") else "text"), None
+    if is_named(name, "name"):
+        means = "name"
+    elif is_named(name, "id") and kind != "decimal" and (is_single or not repeats):
+        means = "id"
+    elif kind == "text" and repeats and values.distinct <= MOST_CATEGORIES:
+        means = "category"
+    else:
+        means = "number" if kind in ("integer", "decimal") else "text"
+    return means, None
+
+
+def _amount(duck: Duck, values: Values, name: str) -> str | None:
+    """Money or percent, when the numbers are written so or the column is called so."""
+    forms = {form.name for form in values.forms}
+    written = _form_rows(duck, values, "money") if "money" in forms else 0
+    if written >= MEANS_SHARE * values.filled or is_named(name, "money"):
+        return "money"
+    percent = _form_rows(duck, values, "percent") if "percent" in forms else 0
+    return "percent" if percent >= MEANS_SHARE * values.filled else None
 
 
 def _rows(duck: Duck, values: Values, pattern: str) -> int:
@@ -153,9 +160,7 @@ def _rows(duck: Duck, values: Values, pattern: str) -> int:
 
 
 def _form_rows(duck: Duck, values: Values, form: str) -> int:
-    row = duck.execute(
-        f"SELECT sum(n) FROM {values.name} WHERE form = {literal(form)}"
-    ).fetchone()
+    row = duck.execute(f"SELECT sum(n) FROM {values.name} WHERE form = {literal(form)}").fetchone()
     return int((row and row[0]) or 0)
 
 

@@ -58,7 +58,9 @@ def _top(report: ProfileReport) -> str:
         (f"{table.duplicate_rows:,}", "duplicate rows"),
         (f"{len(report.issues):,}", "issues"),
     ]
-    cards = "".join(f"<div class=card><b>{value}</b><span>{name}</span></div>" for value, name in facts)
+    cards = "".join(
+        f"<div class=card><b>{value}</b><span>{name}</span></div>" for value, name in facts
+    )
     return (
         f"<header><div><h1>Data profile</h1><p class=quiet>{escape(read_as)}, "
         f"{file.size_bytes:,} bytes</p></div>{ring(report.quality.score)}</header>"
@@ -118,7 +120,7 @@ def _drift_row(one: ColumnDrift) -> list[str]:
         f"<code>{escape(one.name)}</code>",
         f"<span class='tag {tag}'>{one.verdict}</span>",
         one.compared_as,
-        *("–" if value is None else f"{value:.3f}" for value in (one.psi, one.ks)),
+        *("-" if value is None else f"{value:.3f}" for value in (one.psi, one.ks)),
         f"{one.null_share_before:.1%}",
         f"{one.null_share_now:.1%}",
         _named(one.new_values),
@@ -165,7 +167,7 @@ def _number_facts(column: ColumnReport) -> list[tuple[str, str]]:
     facts = []
     if column.spread:
         spread = column.spread
-        facts += [("min, max", f"{escape(spread.min)} – {escape(spread.max)}")]
+        facts += [("min, max", f"{escape(spread.min)} to {escape(spread.max)}")]
         facts += [("quartiles", f"{spread.p25} · {spread.p50} · {spread.p75}")]
     if column.numbers:
         facts += [("mean", f"{column.numbers.mean:,.6g}")]
@@ -200,19 +202,21 @@ def _relations(table: TableReport) -> str:
     keys = "; ".join(" + ".join(f"<code>{escape(n)}</code>" for n in key) for key in table.keys)
     rows = [
         *(
-            [f"<code>{escape(d.column)}</code>", "follows from", f"<code>{escape(d.follows_from)}</code>"]
-            + [f"{d.groups:,} groups"]
+            [_code(d.column), "follows from", _code(d.follows_from), f"{d.groups:,} groups"]
             for d in table.dependencies[:MOST_RELATIONS]
         ),
         *(
-            [f"<code>{escape(c.first)}</code>", c.measure.replace("_", " ")]
-            + [f"<code>{escape(c.second)}</code>", f"{c.value:.3f}"]
+            [_code(c.first), c.measure.replace("_", " "), _code(c.second), f"{c.value:.3f}"]
             for c in table.correlations[:MOST_RELATIONS]
         ),
     ]
     found = _table(["", "", "", ""], rows) if rows else "<p>No dependency and no correlation.</p>"
     notes = "".join(f"<p class=quiet>{escape(note)}</p>" for note in table.not_looked_at)
     return f"<h2>Between columns</h2><p>Keys: {keys or 'none'}.</p>{found}{notes}"
+
+
+def _code(name: str) -> str:
+    return f"<code>{escape(name)}</code>"
 
 
 def _foot(report: ProfileReport) -> str:
@@ -225,4 +229,6 @@ def _foot(report: ProfileReport) -> str:
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f"<th>{name}</th>" for name in heads)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return (
+        f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

@@ -1,4 +1,4 @@
-"""Profile a file: read it, look at every column, at the table, at the baseline, write the reports."""
+"""Profile a file: read it, look at columns, table and baseline, write the three reports."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,9 +70,7 @@ def _profile(assignment: Assignment, read: ReadTable, before: ReadTable | None) 
             columns.append(column)
             if before and name in before.names:
                 place = inner_name(list(before.names).index(name))
-                with values_of(
-                    assignment.duck, f"{BASELINE}_rows", place, "before", values
-                ) as old:
+                with values_of(assignment.duck, f"{BASELINE}_rows", place, "before", values) as old:
                     drifts.append(
                         column_drift(assignment.duck, values, old, column, parameters.drift_bins)
                     )

@@ -90,7 +90,7 @@ def issues(
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), -one.rows))
 
 
-def _issue(severity: str, code: str, column: str | None, rows: int, sentence: str) -> Issue:  # noqa: PLR0917 (one line each where it is called)
+def _issue(severity: str, code: str, column: str | None, rows: int, sentence: str) -> Issue:
     return Issue(severity=severity, code=code, column=column, rows=rows, sentence=sentence)
 
 
@@ -115,7 +115,9 @@ def _of_table(table: TableReport, read: ReadTable) -> Iterator[Issue]:
             f"{table.duplicate_rows:,} rows repeat an earlier one in every column",
         )
     if not table.keys and table.rows > 1:
-        yield _issue("low", "no_key", None, 0, "no column, and no two, tell every row from all others")
+        yield _issue(
+            "low", "no_key", None, 0, "no column, and no two, tell every row from all others"
+        )
 
 
 def _of_column(column: ColumnReport, table: TableReport) -> Iterator[Issue]:
@@ -126,7 +128,11 @@ def _of_column(column: ColumnReport, table: TableReport) -> Iterator[Issue]:
         return
     if empty > MANY_EMPTY * column.rows:
         yield _issue(
-            "medium", "mostly_empty", name, empty, f"{empty / column.rows:.0%} of the rows are empty"
+            "medium",
+            "mostly_empty",
+            name,
+            empty,
+            f"{empty / column.rows:.0%} of the rows are empty",
         )
     if column.distinct == 1 and table.rows > 1:
         yield _issue("low", "constant", name, filled, "every value is the same")
@@ -168,7 +174,11 @@ def _of_writing(column: ColumnReport, filled: int) -> Iterator[Issue]:
             )
     if column.padded:
         yield _issue(
-            "low", "padded", name, column.padded, f"{column.padded:,} values have blanks around them"
+            "low",
+            "padded",
+            name,
+            column.padded,
+            f"{column.padded:,} values have blanks around them",
         )
 
 
@@ -197,13 +207,16 @@ def _of_contents(column: ColumnReport, filled: int) -> Iterator[Issue]:
             "sensitive",
             name,
             one.rows,
-            f"{one.kind} ({one.how}) in {one.rows / filled:.0%} of the values; masked in this report",
+            f"{one.kind} ({one.how}) in {one.rows / filled:.0%} of the values; "
+            "masked in this report",
         )
 
 
 def _of_drift(drift: DriftReport) -> Iterator[Issue]:
     for name in drift.columns_removed:
-        yield _issue("high", "column_removed", name, 0, "the baseline has this column, this file not")
+        yield _issue(
+            "high", "column_removed", name, 0, "the baseline has this column, this file not"
+        )
     for name in drift.columns_added:
         yield _issue("low", "column_added", name, 0, "the baseline does not have this column")
     for change in drift.types_changed:

@@ -65,12 +65,11 @@ def _inside(duck: Duck, values: Values, found: Meaning) -> dict[str, int]:
     if found.type != "text" or found.means in BY_FAMILY.values():
         return {}
     counts = ", ".join(
-        f"sum(n) FILTER (regexp_matches(said, {literal(pattern)}))"
-        for pattern in EMBEDDED.values()
+        f"sum(n) FILTER (regexp_matches(said, {literal(pattern)}))" for pattern in EMBEDDED.values()
     )
     # One quick look first: few values hold an @ or seven digits and signs in a row.
-    row = duck.execute(f"""
+    looked_at = duck.execute(f"""
         SELECT {counts} FROM {values.name}
-        WHERE contains(said, '@') OR regexp_matches(said, '[0-9][0-9 ().-]{{5,}}[0-9]')"""
-    ).fetchone()
+        WHERE contains(said, '@') OR regexp_matches(said, '[0-9][0-9 ().-]{{5,}}[0-9]')""")
+    row = looked_at.fetchone()
     return {kind: int(n) for kind, n in zip(EMBEDDED, row or (), strict=True) if n}

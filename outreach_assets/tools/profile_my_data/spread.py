@@ -8,7 +8,15 @@ from outreach_assets.tools.profile_my_data.values import Values
 
 BARS = 20
 OUTER_FENCE = 3.0
-QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
+QUANTILES = {
+    "p01": 0.01,
+    "p05": 0.05,
+    "p25": 0.25,
+    "p50": 0.5,
+    "p75": 0.75,
+    "p95": 0.95,
+    "p99": 0.99,
+}
 
 
 def as_number(column: str) -> str:
@@ -61,13 +69,11 @@ def _histogram(duck: Duck, values: Values, column: str, named: dict[str, float])
     width = (high - low) / BARS
     if width <= 0:
         return [Bin(start=shown(column, low), end=shown(column, high), rows=values.filled)]
-    rows = dict(
-        duck.execute(f"""
-            SELECT greatest(least(floor(({as_number(column)} - {low!r}) / {width!r}), {BARS - 1}), 0)
-                AS bar, sum(n)::BIGINT
-            FROM {values.name} WHERE {column} IS NOT NULL AND isfinite({column}) GROUP BY bar"""
-        ).fetchall()
-    )
+    bar = f"floor(({as_number(column)} - {low!r}) / {width!r})"
+    counted = duck.execute(f"""
+        SELECT greatest(least({bar}, {BARS - 1}), 0) AS bar, sum(n)::BIGINT FROM {values.name}
+        WHERE {column} IS NOT NULL AND isfinite({column}) GROUP BY bar""")
+    rows = dict(counted.fetchall())
     return [
         Bin(
             start=shown(column, low + bar * width),

@@ -100,9 +100,7 @@ def _keys(rows: Rows, paired: Sequence[ColumnReport]) -> list[list[str]]:
         plain = [c for c in single if c.type not in ("decimal", "timestamp")]
         return [[c.name] for c in plain or single]
     full = [c for c in paired if not c.nulls and not c.blanks and c.type != "decimal"]
-    pairs = [
-        (a, b) for a, b in combinations(full, 2) if a.distinct * b.distinct >= rows.count
-    ]
+    pairs = [(a, b) for a, b in combinations(full, 2) if a.distinct * b.distinct >= rows.count]
     for relation in (_sample(rows), rows.relation):
         pairs = _that_tell_rows_apart(rows, relation, pairs)
     return [[a.name, b.name] for a, b in pairs]
@@ -150,9 +148,12 @@ def _that_follow(rows: Rows, relation: str, pairs: Sequence[Pair]) -> list[Pair]
             for n, (_, b) in enumerate(mine)
         )
         all_of = ", ".join(f"bool_and(x{n})" for n in range(len(mine)))
-        found = rows.duck.execute(f"""
+        found = (
+            rows.duck.execute(f"""
             SELECT {all_of} FROM (SELECT {ones} FROM {relation}
-            WHERE {name} IS NOT NULL GROUP BY {name})""").fetchone() or ()
+            WHERE {name} IS NOT NULL GROUP BY {name})""").fetchone()
+            or ()
+        )
         kept += [pair for pair, holds in zip(mine, found, strict=True) if holds]
     return kept
 
@@ -188,19 +189,14 @@ def _cramers(rows: Rows, levels: Sequence[ColumnReport]) -> list[Correlation]:
     """Cramér's V of every two categories, over rows where both have a value."""
     found = []
     for a, b in combinations(levels, 2):
-        counts: Mapping[tuple[str, str], int] = {
-            (x, y): n
-            for x, y, n in rows.duck.execute(f"""
-                SELECT {rows.name(a)}, {rows.name(b)}, count(*) FROM {rows.relation}
-                WHERE {rows.name(a)} IS NOT NULL AND {rows.name(b)} IS NOT NULL GROUP BY ALL"""
-            ).fetchall()
-        }
+        counted = rows.duck.execute(f"""
+            SELECT {rows.name(a)}, {rows.name(b)}, count(*) FROM {rows.relation}
+            WHERE {rows.name(a)} IS NOT NULL AND {rows.name(b)} IS NOT NULL GROUP BY ALL""")
+        counts: Mapping[tuple[str, str], int] = {(x, y): n for x, y, n in counted.fetchall()}
         value = cramers_v(counts)
         if value is not None and value >= WORTH_SHOWING:
             found.append(
-                Correlation(
-                    first=a.name, second=b.name, measure="cramers_v", value=round(value, 6)
-                )
+                Correlation(first=a.name, second=b.name, measure="cramers_v", value=round(value, 6))
             )
     return found
 
@@ -216,6 +212,6 @@ def cramers_v(counts: Mapping[tuple[str, str], int]) -> float | None:
     smaller = min(len(firsts), len(seconds)) - 1
     if smaller < 1:
         return None
-    # Σ n² / (row × column) - 1 is chi² / total, cells of nothing included.
+    # The sum of n² / (row * column), less 1, is chi² / total, cells of nothing included.
     chi = sum(n * n / (firsts[x] * seconds[y]) for (x, y), n in counts.items()) - 1
     return sqrt(max(chi, 0) / smaller) if total else None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.tools.profile_my_data.forms import FORMS as ALL_FORMS
 from outreach_assets.tools.profile_my_data.forms import (
     SLASHED,
     Family,
@@ -17,7 +18,6 @@ from outreach_assets.tools.profile_my_data.forms import (
     of,
     parsed_sql,
 )
-from outreach_assets.tools.profile_my_data.forms import FORMS as ALL_FORMS
 
 SAMPLE = 2000
 RARE = 0.005
@@ -71,9 +71,7 @@ def values_of(
                 {parsed_sql(found, Family.MOMENT, is_day_first=is_day_first)} AS moment
             FROM (SELECT value, n, said, {form_sql(found)} AS form FROM {counts} WHERE said <> '')
         """)
-        yield Values(
-            name=name, forms=found, is_day_first=is_day_first, **_counted(duck, counts)
-        )
+        yield Values(name=name, forms=found, is_day_first=is_day_first, **_counted(duck, counts))
     finally:
         duck.execute(f"DROP TABLE IF EXISTS {counts}")
         duck.execute(f"DROP TABLE IF EXISTS {name}")
@@ -81,9 +79,12 @@ def values_of(
 
 def _counted(duck: Duck, counts: str) -> Mapping[str, int]:
     names = ("rows", "nulls", "blanks", "distinct", "unique")
-    row = duck.execute(f"""
+    row = (
+        duck.execute(f"""
         SELECT sum(n), sum(n) FILTER (value IS NULL), sum(n) FILTER (said = ''),
-            count(value), count(value) FILTER (n = 1) FROM {counts}""").fetchone() or ()
+            count(value), count(value) FILTER (n = 1) FROM {counts}""").fetchone()
+        or ()
+    )
     return {one: int(number or 0) for one, number in zip(names, row, strict=True)}
 
 

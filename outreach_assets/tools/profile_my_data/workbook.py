@@ -1,4 +1,4 @@
-"""The report as a workbook: a summary with charts, the issues, the columns, their values, the drift.
+"""The report as a workbook: a summary with charts, issues, columns, their values, the drift.
 
 Every text is written as text: nothing that came from the file can be a formula or a link.
 """
@@ -56,7 +56,7 @@ class Book:
             sheet.autofilter(at, 0, at + len(rows), len(columns) - 1)
         return sheet
 
-    def write(  # noqa: PLR0913 (a cell has a place, a value and a look)
+    def write(
         self, sheet: Worksheet, line: int, number: int, cell: Cell, *, is_share: bool = False
     ) -> None:
         """One cell by its type; never by what its text looks like."""
@@ -96,7 +96,9 @@ def write_workbook(report: ProfileReport, path: Path) -> None:
 def _summary(book: Book, report: ProfileReport) -> None:
     parts = report.quality.parts
     rows: Rows = [[p.name, p.score, p.weight, p.says] for p in parts]
-    sheet = book.sheet("Summary", ["quality", "score", "weight (share)", "what was counted"], rows, at=9)
+    sheet = book.sheet(
+        "Summary", ["quality", "score", "weight (share)", "what was counted"], rows, at=9
+    )
     sheet.freeze_panes(0, 0)
     sheet.write_string(0, 0, "Data profile", book.title)
     facts: Rows = [
@@ -188,8 +190,8 @@ def _drift(book: Book, report: ProfileReport) -> None:
     if report.drift is None:
         return
     schema: list[list[Cell]] = [
-        *(["added", name, *[None] * 8] for name in report.drift.columns_added),
-        *(["removed", name, *[None] * 8] for name in report.drift.columns_removed),
+        *_only_named("added", report.drift.columns_added),
+        *_only_named("removed", report.drift.columns_removed),
     ]
     changed = {one.name: f"{one.before} to {one.now}" for one in report.drift.types_changed}
     columns: list[list[Cell]] = [
@@ -204,3 +206,8 @@ def _drift(book: Book, report: ProfileReport) -> None:
     heads = ["verdict", "column", "type changed", "compared as", "PSI", "KS"]
     heads += ["empty share before", "empty share now", "new values", "vanished values"]
     book.sheet("Drift", heads, [*schema, *columns])
+
+
+def _only_named(what: str, names: Sequence[str]) -> list[list[Cell]]:
+    """Rows of the drift table for columns that only one of the two files has."""
+    return [[what, name, *[None] * 8] for name in names]

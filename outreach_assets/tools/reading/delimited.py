@@ -31,6 +31,9 @@ class Ragged:
     """`row 3 has 1 cell`, for the first few."""
 
 
+NONE_RAGGED = Ragged()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delimited:
     """A file's dialect and columns."""
@@ -111,7 +114,9 @@ def ragged_rows(duck: Duck, found: Delimited, rows_read: int) -> Ragged:
     Raises ToolRefusedError for everything else it could not read.
     """
     kinds = dict(
-        duck.execute("SELECT error_type::VARCHAR, min(line) FROM reject_errors GROUP BY 1").fetchall()
+        duck.execute(
+            "SELECT error_type::VARCHAR, min(line) FROM reject_errors GROUP BY 1"
+        ).fetchall()
     )
     if "LINE SIZE OVER MAXIMUM" in kinds:
         raise line_too_long(kinds["LINE SIZE OVER MAXIMUM"])
@@ -128,7 +133,7 @@ def ragged_rows(duck: Duck, found: Delimited, rows_read: int) -> Ragged:
             f"line {min(kinds[kind] for kind in unknown):,} cannot be read as CSV "
             f"({', '.join(sorted(unknown)).lower()})",
         )
-    return _few_ragged(duck, found, rows_read) if kinds else Ragged()
+    return _few_ragged(duck, found, rows_read) if kinds else NONE_RAGGED
 
 
 def _few_ragged(duck: Duck, found: Delimited, rows_read: int) -> Ragged:

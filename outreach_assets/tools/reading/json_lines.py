@@ -47,9 +47,12 @@ def json_lines(duck: Duck, path: Path) -> tuple[Sequence[str], str]:
         )
     columns = ", ".join(f"{literal(key)}: 'VARCHAR'" for key, _ in keys)
     renamed = ", ".join(f"{quoted(key)} AS {inner_name(n)}" for n, (key, _) in enumerate(keys))
-    return names, f"""
+    return (
+        names,
+        f"""
         SELECT {renamed}
-        FROM read_json({literal(str(path))}, {OPTIONS}, columns = {{{columns}}})"""
+        FROM read_json({literal(str(path))}, {OPTIONS}, columns = {{{columns}}})""",
+    )
 
 
 def bad_json(error: duckdb.Error) -> ToolRefusedError:

@@ -45,7 +45,7 @@ def file_kind(path: Path) -> FileKind | None:
         raise ToolRefusedError(ErrorCode.EMPTY_FILE, f"the file is empty: {WE_TAKE}")
     if head.startswith(b"PAR1"):
         return FileKind.PARQUET
-    if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _workbook(path)
     for start, what in STRANGERS:
         if head.startswith(start):

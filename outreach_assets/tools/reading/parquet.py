@@ -25,10 +25,12 @@ def parquet(duck: Duck, path: Path) -> tuple[Sequence[str], str]:
     file = literal(str(path))
     try:
         described = duck.execute(f"DESCRIBE SELECT * FROM read_parquet({file})").fetchall()
-        rows, size = duck.execute(f"""
+        rows, size = (
+            duck.execute(f"""
             SELECT (SELECT sum(num_rows) FROM parquet_file_metadata({file})),
-                (SELECT sum(total_uncompressed_size) FROM parquet_metadata({file}))"""
-        ).fetchone() or (0, 0)
+                (SELECT sum(total_uncompressed_size) FROM parquet_metadata({file}))""").fetchone()
+            or (0, 0)
+        )
     except duckdb.Error as error:
         raise bad_parquet() from error
     names = checked_names([row[0] for row in described])

@@ -14,6 +14,7 @@ from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tools.reading.columns import literal
 from outreach_assets.tools.reading.delimited import (
     CALLED,
+    NONE_RAGGED,
     Delimited,
     Ragged,
     delimited,
@@ -42,7 +43,7 @@ class ReadTable:
     encoding: str | None = None
     delimiter: str | None = None
     sheet: str | None = None
-    ragged: Ragged = Ragged()
+    ragged: Ragged = NONE_RAGGED
 
 
 def read_table(duck: Duck, source: Path, folder: Path, name: str) -> ReadTable:

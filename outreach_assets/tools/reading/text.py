@@ -67,9 +67,9 @@ def utf_8_text(source: Path, folder: Path) -> Text:
             if codec == "utf-16":
                 return _rewritten(source, folder, codec, called)
             return _as_utf_8(source, folder, called)
-    codec = _utf_16_without_mark(head)
-    if codec is not None:
-        return _rewritten(source, folder, codec, "UTF-16")
+    unmarked = _utf_16_without_mark(head)
+    if unmarked is not None:
+        return _rewritten(source, folder, unmarked, "UTF-16")
     return _as_utf_8(source, folder, UTF_8)
 
 

@@ -1,7 +1,7 @@
 """XLSX: the first sheet as CSV, row by row, after what it would unpack to was found bearable."""
 
 import csv
-import datetime
+import datetime as dt
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,9 +99,9 @@ def _text(cell: object) -> str:
         return "true" if cell else "false"
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
         return str(int(cell))
-    if isinstance(cell, datetime.datetime):
-        midnight = cell.time() == datetime.time()
+    if isinstance(cell, dt.datetime):
+        midnight = cell.time() == dt.time()
         return cell.date().isoformat() if midnight else cell.isoformat(sep=" ")
-    if isinstance(cell, datetime.date | datetime.time):
+    if isinstance(cell, dt.date | dt.time):
         return cell.isoformat()
     return str(cell)
