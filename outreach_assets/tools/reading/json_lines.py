@@ -58,7 +58,9 @@ def json_lines(duck: Duck, path: Path) -> tuple[Sequence[str], str]:
 def bad_json(error: duckdb.Error) -> ToolRefusedError:
     """DuckDB's complaint as a sentence with its line, without the line's content."""
     found = LINE.search(str(error))
-    where = f"line {int(found[1]):,}" if found else "a line"
+    # DuckDB counts the line it looks at next when one is malformed (seen, 1.5.5).
+    ahead = "Malformed JSON" in str(error)
+    where = f"line {int(found[1]) - ahead:,}" if found else "a line"
     what = "names a key twice" if "duplicate key" in str(error) else "is no JSON object"
     if "maximum_object_size" in str(error):
         what = "is longer than 2 MB"

@@ -36,10 +36,11 @@ def xlsx_as_csv(source: Path, target: Path) -> str:
     """
     _refuse_bomb(source)
     try:
-        book = load_workbook(source, read_only=True, data_only=True, keep_links=False)
-        sheet = book.worksheets[0]
-        sheet.reset_dimensions()
-        _write(sheet.iter_rows(values_only=True), target)
+        with source.open("rb") as file:  # by its content: openpyxl would refuse it for its name
+            book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()
+            _write(sheet.iter_rows(values_only=True), target)
     except BROKEN as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -47,9 +48,7 @@ def xlsx_as_csv(source: Path, target: Path) -> str:
             ErrorCode.BAD_XLSX,
             "the workbook cannot be read: open it, save it anew as XLSX without a password",
         ) from error
-    title = str(sheet.title)
-    book.close()
-    return title
+    return str(sheet.title)
 
 
 def _refuse_bomb(source: Path) -> None:
