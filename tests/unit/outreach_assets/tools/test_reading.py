@@ -91,7 +91,7 @@ def test_a_workbooks_first_sheet_is_read_with_its_dates_and_gaps(tmp_path: Path)
     for row in (
         [None, None],
         ["name", "day", "n", "ok"],
-        ["Zoë, \"x\"", dt.date(2024, 2, 29), 7.0, True],
+        ['Zoë, "x"', dt.date(2024, 2, 29), 7.0, True],
         [None],
         ["Bo", dt.datetime(2024, 1, 2, 3, 4), 0.1],
     ):
