@@ -10,6 +10,7 @@ from outreach_assets.assets.audit import audit_log_export
 from outreach_assets.assets.chain import sources
 from outreach_assets.assets.drill import restore_drill
 from outreach_assets.assets.failures import build_failures
+from outreach_assets.assets.morning import build_morning
 from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.usage import build_usage
@@ -42,6 +43,9 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             build_failures(settings.b2_validation_failures_prefix),
             build_usage(settings.outreach_storage_budget_dollars),
             audit_log_export,
+            build_morning(
+                tables_for(settings.outreach_company_not_valid), settings.outreach_ui_url
+            ),
             restore_drill,
             verified_snapshots,
             build_retention(

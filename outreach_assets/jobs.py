@@ -8,6 +8,7 @@ from outreach_assets.assets.audit import AUDIT_EXPORT
 from outreach_assets.assets.chain import chain
 from outreach_assets.assets.drill import RESTORE_DRILL
 from outreach_assets.assets.failures import EXPORTED_FAILURES
+from outreach_assets.assets.morning import MORNING
 from outreach_assets.assets.retention import RETENTION
 from outreach_assets.assets.usage import USAGE
 from outreach_assets.assets.verified import VERIFIED
@@ -50,6 +51,7 @@ verify_snapshots_job = _job(
     [VERIFIED],
     "The newest snapshots, read from the store to the last byte and judged again.",
 )
+morning_report_job = _job("morning_report_job", [MORNING], "One page that says how the night went.")
 retention_job = _job(
     "retention_job", [RETENTION], "Snapshots beyond what is kept, removed for good."
 )
@@ -62,5 +64,6 @@ JOBS = [
     restore_drill_job,
     verify_snapshots_job,
     retention_job,
+    morning_report_job,
 ]
 """All of them, as definitions.py loads them."""

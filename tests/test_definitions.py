@@ -78,6 +78,7 @@ def test_the_code_location_loads_with_an_empty_environment(
     assert loaded.stdout.split() == sorted(
         [
             "b2/audit_log",
+            "b2/morning_report",
             "b2/restore_drill",
             "b2/retention",
             "b2/usage",
