@@ -9,12 +9,13 @@ from b2_resources.resource import B2Resource
 from outreach_assets.assets.chain import sources
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.usage import build_usage
-from outreach_assets.jobs import refresh_tables_job, store_usage_job
+from outreach_assets.jobs import observe_sources_job, refresh_tables_job, store_usage_job
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
-from outreach_assets.schedules import nightly_refresh_schedule, store_usage_schedule
+from outreach_assets.schedules import build_schedules
 from outreach_assets.steps.progress import NoProgress
 from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
+from sensors.changed_states import changed_states_sensor
 from sensors.owed_objects import owed_objects_sensor
 
 
@@ -26,9 +27,9 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             build_tables(settings.outreach_states_per_run),
             build_usage(settings.outreach_storage_budget_dollars),
         ],
-        jobs=[refresh_tables_job, store_usage_job],
-        schedules=[nightly_refresh_schedule, store_usage_schedule],
-        sensors=[abandoned_runs_sensor, owed_objects_sensor],
+        jobs=[refresh_tables_job, store_usage_job, observe_sources_job],
+        schedules=build_schedules(settings),
+        sensors=[abandoned_runs_sensor, owed_objects_sensor, changed_states_sensor],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
     )

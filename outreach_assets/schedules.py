@@ -1,27 +1,88 @@
-"""The clock: what runs when nobody asks."""
+"""The clock: what runs when nobody asks, each at a time from the settings.
+
+A new one that starts a whole job is one entry of CLOCKS and the setting it names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
+from b2_resources.resource import B2Resource
+from outreach_assets.assets.asked_states import NO_ATTEMPTS, busy_states, requests_for
 from outreach_assets.jobs import refresh_tables_job, store_usage_job
-from outreach_core.states import ALL_STATES
+from outreach_assets.resources import NeonResource
+from outreach_assets.steps.changes import changed_states, place_published_to
+from outreach_assets.tables.catalogue import TABLES
+from outreach_core.settings import Settings
+
+ON, OFF = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
 
 
-@dg.schedule(job=refresh_tables_job, cron_schedule="15 2 * * *", execution_timezone="UTC")
-def nightly_refresh_schedule() -> dg.RunRequest:
-    """Every state, at 02:15 UTC: after the day's intake has ended in every US time zone but two."""
-    return dg.RunRequest(
-        tags={
-            "dagster/asset_partition_range_start": ALL_STATES[0],
-            "dagster/asset_partition_range_end": ALL_STATES[-1],
-        }
-    )
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """A job at a time."""
+
+    name: str
+    job: str
+    """Its name."""
+
+    setting: str
+    """The field of Settings that says when."""
+
+    at_first: dg.DefaultScheduleStatus
+    """ON or OFF, until somebody switches it in the UI."""
+
+    says: str
+    """Why then, and why on or off at first."""
 
 
-# Off until somebody switches it on: a listing of everything costs class C requests.
-store_usage_schedule = dg.ScheduleDefinition(
-    name="store_usage_schedule",
-    job=store_usage_job,
-    cron_schedule="45 4 * * *",
-    execution_timezone="UTC",
-    description="Once a day, after the nightly refresh: enough to see a bill grow.",
+CLOCKS = (
+    Clock(
+        name="store_usage_schedule",
+        job=store_usage_job.name,
+        setting="outreach_store_usage_schedule",
+        at_first=OFF,
+        says="Once a day, after the nightly refresh: enough to see a bill grow. Off at first: a "
+        "listing of everything costs class C requests.",
+    ),
 )
+
+
+def build_schedules(settings: Settings) -> Sequence[dg.ScheduleDefinition]:
+    """Every schedule, at the settings' times."""
+    zone = settings.outreach_schedule_timezone
+    return [
+        _nightly_refresh(settings.outreach_nightly_refresh_schedule, zone),
+        *(
+            dg.ScheduleDefinition(
+                name=clock.name,
+                job_name=clock.job,
+                cron_schedule=getattr(settings, clock.setting),
+                execution_timezone=zone,
+                description=clock.says,
+                default_status=clock.at_first,
+            )
+            for clock in CLOCKS
+        ),
+    ]
+
+
+def _nightly_refresh(cron: str, zone: str) -> dg.ScheduleDefinition:
+    # On at first: without a change it asks for nothing, and puts into a bucket are free.
+    @dg.schedule(
+        job=refresh_tables_job, cron_schedule=cron, execution_timezone=zone, default_status=ON
+    )
+    def nightly_refresh_schedule(
+        context: dg.ScheduleEvaluationContext, neon: NeonResource, b2: B2Resource
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        """The states whose rows, rules or engine have changed since their last run.
+
+        At night, after the day's intake has ended in every US time zone but two.
+        """
+        busy = busy_states(context.instance)
+        changed = changed_states(neon.open(), TABLES, place_published_to(b2.create_store()))
+        wanted = {state: found for state, found in changed.items() if state not in busy}
+        return requests_for(wanted, NO_ATTEMPTS) or dg.SkipReason("nothing has changed")
+
+    return nightly_refresh_schedule

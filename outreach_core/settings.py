@@ -77,6 +77,9 @@ def _word(known: Iterable[str]) -> BeforeValidator:
     )
 
 
+Schedule = Annotated[str, AfterValidator(setting_values.cron_schedule)]
+
+
 class Settings(BaseSettings):
     """What the environment says. Field names are the variables' names in lower case."""
 
@@ -116,6 +119,9 @@ class Settings(BaseSettings):
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
     outreach_duckdb_temp_gb: int = Field(default=50, ge=1)
     outreach_storage_budget_dollars: float = Field(default=10.0, ge=0)
+    outreach_schedule_timezone: Annotated[str, AfterValidator(setting_values.time_zone)] = "UTC"
+    outreach_nightly_refresh_schedule: Schedule = "15 2 * * *"
+    outreach_store_usage_schedule: Schedule = "45 4 * * *"
 
     @field_validator("*", mode="before")
     @classmethod

@@ -136,6 +136,7 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     defs = build_defs(Settings())
     assert {s.name for s in defs.sensors or ()} == {
         "abandoned_runs_sensor",
+        "changed_states_sensor",
         "owed_objects_sensor",
     }
     assert {s.name for s in defs.schedules or ()} == {

@@ -13,7 +13,14 @@ import dagster as dg
 
 from b2_resources.object_store import ObjectStore
 from outreach_assets.assets.chain import Step, step_of
+from outreach_assets.assets.observed_sources import observations
 from outreach_assets.retries import will_retry
+from outreach_assets.steps.changes import (
+    Comparison,
+    compared,
+    place_published_to,
+    record_versions,
+)
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.record import (
     CANCELLED_BY_SOMEBODY,
@@ -24,8 +31,10 @@ from outreach_assets.steps.record import (
     busy_error,
     claimed,
 )
+from outreach_assets.steps.source import Snapshot
 from outreach_assets.steps.upload import Published, repair
 from outreach_assets.steps.validate import Verdicts
+from outreach_assets.tables.catalogue import TABLES
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 
@@ -49,11 +58,16 @@ class RunAtWork:
 
     context: dg.AssetExecutionContext
     claim: Claim
+    place: str
+    """The store published to."""
+
     endings: dict[str, Ending] = field(default_factory=dict)
     """How states that are done have ended; the others are still going."""
 
     failures: dict[str, OutreachError] = field(default_factory=dict)
     problems: dict[dg.AssetCheckKey, dict[str, Any]] = field(default_factory=dict)
+    compared: Mapping[str, Comparison] = field(default_factory=dict)
+    """By state, where the run pulls its rows itself and publishes them."""
 
     @property
     def states(self) -> Sequence[str]:
@@ -124,6 +138,18 @@ class RunAtWork:
                     metadata={**problems, "states": len(self.claim.states)},
                 )
 
+    def compare(self, snapshot: Snapshot) -> None:
+        """See what the states are made from, and tell Dagster which of the rows are new to us."""
+        self.compared = compared(snapshot, TABLES, self.states, self.place)
+        new = {state: comparison.changed_versions for state, comparison in self.compared.items()}
+        for observation in observations(new):
+            self.context.log_event(observation)
+
+    def remember(self) -> None:
+        """Keep what the states that have ended were made from: nobody asks for them again."""
+        postgres, run_id = self.claim.postgres, self.claim.run_id
+        record_versions(postgres, self.place, self.compared, self.endings, run_id=run_id)
+
     def close(self) -> None:
         """Write the audit rows, and raise when a state was held or failed."""
         states_by_trouble: dict[str, list[str]] = {}
@@ -153,17 +179,17 @@ def at_work(
     def abandoned(run: OpenRun) -> None:
         context.log.warning("%s: run %s died at work; tidying up after it", run.state, run.run_id)
         repair(store, run.state)
-        report_dead(context.instance, run.run_id, still_alive=context.run_id)
+        report_dead(context.instance, run.run_id, still_alive=context.run.run_id)
 
     version = version_of(context)
     with claimed(
         postgres,
         context.partition_keys,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         version=version,
         abandoned=abandoned,
     ) as claim:
-        work = RunAtWork(context=context, claim=claim)
+        work = RunAtWork(context=context, claim=claim, place=place_published_to(store))
         for state in claim.busy:
             work.fail(state, busy_error([state]))
         try:
@@ -194,9 +220,9 @@ def _close_all(work: RunAtWork, ending: Ending) -> None:
 
 def version_of(context: dg.AssetExecutionContext) -> str:
     """The run's UTC start as YYYYMMDDHHMMSS: the version of what it publishes."""
-    record = context.instance.get_run_record_by_id(context.run_id)
+    record = context.instance.get_run_record_by_id(context.run.run_id)
     if record is None or record.start_time is None:
-        raise PermanentError(f"run {context.run_id} has no start in Dagster's own storage")
+        raise PermanentError(f"run {context.run.run_id} has no start in Dagster's own storage")
     return datetime.fromtimestamp(record.start_time, UTC).strftime("%Y%m%d%H%M%S")
 
 

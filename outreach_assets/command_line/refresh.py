@@ -64,16 +64,24 @@ def run(
     everything: Annotated[
         bool, typer.Option("--all", help="Every state, and the rows without one.")
     ] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="States that are not as in their last run.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
 ) -> None:
     """Pull, judge and publish states, in this process, and say how each came out.
 
-    Examples: `outreach run --state WV` · `outreach run -s WV -s PA` · `outreach run --all --json`
+    Examples: `outreach run --state WV` · `outreach run -s WV -s PA` · `outreach run --all --json` ·
+    `outreach run --changed`
     """
-    if bool(state) == everything:
-        raise SettingsError("say which states: --state WV (may be repeated), or --all")
-    states = ALL_STATES if everything else checked_states(state or [])
-    outcome = refresh_states(load_settings(), states)
+    if [bool(state), everything, changed].count(True) != 1:
+        raise SettingsError("say which states: --state WV (may be repeated), --all, or --changed")
+    settings = load_settings()
+    if changed:
+        states: Sequence[str] = _changed(settings)
+    else:
+        states = ALL_STATES if everything else checked_states(state or [])
+    outcome = refresh_states(settings, states)
     if as_json:
         print_json(as_object(outcome))
     else:
@@ -81,6 +89,21 @@ def run(
     if outcome.error:
         typer.secho(f"error: {outcome.error}", fg="red", err=True)
     raise typer.Exit(outcome.exit_code)
+
+
+def _changed(settings: "Settings") -> Sequence[str]:
+    """The states whose rows, rules or engine are not those of their last run."""
+    from b2_resources.build_store import build_store  # noqa: PLC0415 heavy
+    from outreach_assets.steps.changes import (  # noqa: PLC0415 imports DuckDB
+        changed_states,
+        place_published_to,
+    )
+    from outreach_assets.tables.catalogue import TABLES  # noqa: PLC0415
+    from outreach_core.neon import open_neon  # noqa: PLC0415
+
+    prepare_home(settings)
+    place = place_published_to(build_store(settings))
+    return list(changed_states(open_neon(settings), TABLES, place))
 
 
 def refresh_states(settings: "Settings", states: Sequence[str]) -> RunOutcome:
@@ -206,7 +229,7 @@ def as_object(outcome: RunOutcome) -> dict[str, Any]:
     """The outcome as `--json` prints it."""
     versions = [d["snapshot_version"] for d in outcome.states.values() if "snapshot_version" in d]
     return {
-        "run_id": outcome.run_ids[0],
+        "run_id": next(iter(outcome.run_ids), None),
         "run_ids": list(outcome.run_ids),
         "version": max(versions, default=None),
         "seconds": outcome.seconds,

@@ -80,6 +80,9 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_DUCKDB_THREADS": "2",
         "OUTREACH_DUCKDB_TEMP_GB": "7",
         "OUTREACH_STORAGE_BUDGET_DOLLARS": "2.5",
+        "OUTREACH_SCHEDULE_TIMEZONE": "America/New_York",
+        "OUTREACH_NIGHTLY_REFRESH_SCHEDULE": "*/5 1-4 * jan-mar mon,fri",
+        "OUTREACH_STORE_USAGE_SCHEDULE": "0 0 29 2 *",
     }
     assert values.keys() == set(variable_names())
     settings = load(**values)
@@ -129,6 +132,12 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("OUTREACH_DUCKDB_MEMORY_MB", "4 GB", "64 or more"),
         ("OUTREACH_DUCKDB_THREADS", "-1", "1 or more"),
         ("OUTREACH_DUCKDB_TEMP_GB", "1.5", "1 or more"),
+        ("OUTREACH_SCHEDULE_TIMEZONE", "Mars/Olympus", "America/New_York"),
+        ("OUTREACH_SCHEDULE_TIMEZONE", "../etc", "America/New_York"),
+        ("OUTREACH_NIGHTLY_REFRESH_SCHEDULE", "daily", "minute hour day month weekday"),
+        ("OUTREACH_NIGHTLY_REFRESH_SCHEDULE", "60 2 * * *", "its minute is '60'"),
+        ("OUTREACH_STORE_USAGE_SCHEDULE", "0 2 * * fri-mon", "its weekday is 'fri-mon'"),
+        ("OUTREACH_STORE_USAGE_SCHEDULE", "0 2 30 2 *", "no day 30 in month 2"),
     ],
 )
 def test_a_wrong_value_is_shown_with_what_was_expected(
