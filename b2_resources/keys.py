@@ -74,7 +74,12 @@ def manifest_key(state: str, version: str) -> str:
 
 def changes_key(state: str, version: str) -> str:
     """What that version changed against the one before it, row by row; never rewritten."""
-    return f"{state_prefix(state)}changes/verdict_changes_{_version(version)}.parquet"
+    return f"{changes_prefix(state)}verdict_changes_{_version(version)}.parquet"
+
+
+def changes_prefix(state: str) -> str:
+    """Where what a state's versions changed lies."""
+    return f"{state_prefix(state)}changes/"
 
 
 def held_key(state: str, version: str, table: str, verdict: str) -> str:

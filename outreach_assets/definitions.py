@@ -12,26 +12,47 @@ from outreach_assets.assets.usage import build_usage
 from outreach_assets.jobs import observe_sources_job, refresh_tables_job, store_usage_job
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.schedules import build_schedules
+from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.progress import NoProgress
+from outreach_assets.tables.catalogue import tables_for
 from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
-from sensors.changed_states import changed_states_sensor
+from sensors.changed_states import build_changed_states_sensor
 from sensors.owed_objects import owed_objects_sensor
 
 
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Everything, around these settings; `resources` take the place of those by the same name."""
+    tables = tables_for(settings.outreach_company_not_valid)
     return dg.Definitions(
         assets=[
             *sources(),
-            build_tables(settings.outreach_states_per_run),
+            build_tables(
+                settings.outreach_states_per_run,
+                tables,
+                kill_switches(settings),
+            ),
             build_usage(settings.outreach_storage_budget_dollars),
         ],
         jobs=[refresh_tables_job, store_usage_job, observe_sources_job],
-        schedules=build_schedules(settings),
-        sensors=[abandoned_runs_sensor, owed_objects_sensor, changed_states_sensor],
+        schedules=build_schedules(settings, tables),
+        sensors=[
+            abandoned_runs_sensor,
+            owed_objects_sensor,
+            build_changed_states_sensor(tables),
+        ],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
+    )
+
+
+def kill_switches(settings: Settings) -> KillSwitches:
+    """The thresholds as the environment sets them."""
+    return KillSwitches(
+        max_bad_share=settings.outreach_max_bad_share,
+        max_row_change=settings.outreach_max_row_change,
+        max_bad_share_by_state=settings.outreach_max_bad_share_by_state,
+        max_row_change_by_state=settings.outreach_max_row_change_by_state,
     )
 
 

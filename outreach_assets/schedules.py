@@ -12,8 +12,8 @@ from b2_resources.resource import B2Resource
 from outreach_assets.assets.asked_states import NO_ATTEMPTS, busy_states, requests_for
 from outreach_assets.jobs import refresh_tables_job, store_usage_job
 from outreach_assets.resources import NeonResource
-from outreach_assets.steps.changes import changed_states, place_published_to
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.steps.changed_states import changed_states, place_published_to
+from outreach_assets.tables.table import Table
 from outreach_core.settings import Settings
 
 ON, OFF = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
@@ -49,11 +49,11 @@ CLOCKS = (
 )
 
 
-def build_schedules(settings: Settings) -> Sequence[dg.ScheduleDefinition]:
-    """Every schedule, at the settings' times."""
+def build_schedules(settings: Settings, tables: Sequence[Table]) -> Sequence[dg.ScheduleDefinition]:
+    """Every schedule, at the settings' times; `tables` carry the rules that rows are judged by."""
     zone = settings.outreach_schedule_timezone
     return [
-        _nightly_refresh(settings.outreach_nightly_refresh_schedule, zone),
+        _nightly_refresh(settings.outreach_nightly_refresh_schedule, zone, tables),
         *(
             dg.ScheduleDefinition(
                 name=clock.name,
@@ -68,7 +68,7 @@ def build_schedules(settings: Settings) -> Sequence[dg.ScheduleDefinition]:
     ]
 
 
-def _nightly_refresh(cron: str, zone: str) -> dg.ScheduleDefinition:
+def _nightly_refresh(cron: str, zone: str, tables: Sequence[Table]) -> dg.ScheduleDefinition:
     # On at first: without a change it asks for nothing, and puts into a bucket are free.
     @dg.schedule(
         job=refresh_tables_job, cron_schedule=cron, execution_timezone=zone, default_status=ON
@@ -81,7 +81,7 @@ def _nightly_refresh(cron: str, zone: str) -> dg.ScheduleDefinition:
         At night, after the day's intake has ended in every US time zone but two.
         """
         busy = busy_states(context.instance)
-        changed = changed_states(neon.open(), TABLES, place_published_to(b2.create_store()))
+        changed = changed_states(neon.open(), tables, place_published_to(b2.create_store()))
         wanted = {state: found for state, found in changed.items() if state not in busy}
         return requests_for(wanted, NO_ATTEMPTS) or dg.SkipReason("nothing has changed")
 

@@ -20,6 +20,8 @@ from outreach_core.errors import PermanentError, RetryableError
 
 Connection = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
+DataError = psycopg.DataError
+IntegrityError = psycopg.IntegrityError
 InsufficientPrivilege = psycopg.errors.InsufficientPrivilege
 LockNotAvailable = psycopg.errors.LockNotAvailable
 UndefinedColumn = psycopg.errors.UndefinedColumn

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from outreach_core.connection_string import SCHEMES, URL_FORM, parts_of
+from outreach_core.states import UnknownStateError, checked_states
 
 CRON_FIELDS = {
     "minute": (0, 59, ""),
@@ -23,6 +24,7 @@ CRON_FIELDS = {
 
 CRON_EXAMPLE = "15 2 * * *"
 NO_SUCH_DAY = {("30", "2"), ("31", "2"), ("31", "4"), ("31", "6"), ("31", "9"), ("31", "11")}
+SEVERITIES = ("warn", "error")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 B2_DOMAIN = ".backblazeb2.com"
 B2_ENDPOINT_FORM = f"https://s3.<region>{B2_DOMAIN}"
@@ -45,6 +47,14 @@ def one_of(value: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(value.lower(), known, n=1)
     meant = f" (did you mean {near[0]}?)" if near else ""
     raise ValueError(f"expected one of {', '.join(known)}{meant}")
+
+
+def yes_or_no(value: object) -> bool:
+    """True or false, in these words and no others: `on`, `1` or `y` may be slips."""
+    words = {"true": True, "false": False}
+    if str(value).lower() not in words:
+        raise ValueError("expected true or false")
+    return words[str(value).lower()]
 
 
 def host_name(value: str) -> str:
@@ -173,6 +183,23 @@ def direct_url(value: str) -> str:
 def is_pooler(host: str) -> bool:
     """True for Neon's PgBouncer hosts."""
     return "-pooler" in host.split(".", maxsplit=1)[0]
+
+
+def shares_by_state(value: object) -> object:
+    """`WY=0.25,PR=0.5`: a share for each state named."""
+    if not isinstance(value, str):
+        return value
+    shares = {}
+    for pair in value.split(","):
+        found = re.fullmatch(r"\s*(\w+)\s*=\s*(\d*\.?\d+)\s*", pair)
+        if found is None:
+            raise ValueError("expected a share for each state, such as WY=0.25,PR=0.5")
+        try:
+            (state,) = checked_states([found[1]])
+        except UnknownStateError as error:
+            raise ValueError(str(error)) from None
+        shares[state] = float(found[2])
+    return shares
 
 
 def time_zone(value: str) -> str:

@@ -7,7 +7,7 @@ What one value must look like is in setting_values.py; what a setting opens is o
 
 import difflib
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from outreach_core import setting_values
 from outreach_core.connection_string import parts_of
@@ -119,6 +119,16 @@ class Settings(BaseSettings):
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
     outreach_duckdb_temp_gb: int = Field(default=50, ge=1)
     outreach_storage_budget_dollars: float = Field(default=10.0, ge=0)
+    outreach_max_bad_share: float = Field(default=0.15, ge=0, le=1)
+    outreach_max_bad_share_by_state: Annotated[
+        Mapping[str, float], NoDecode, BeforeValidator(setting_values.shares_by_state)
+    ] = Field(default_factory=dict)
+    outreach_max_row_change: float = Field(default=0.30, ge=0)
+    outreach_max_row_change_by_state: Annotated[
+        Mapping[str, float], NoDecode, BeforeValidator(setting_values.shares_by_state)
+    ] = Field(default_factory=dict)
+    outreach_company_not_valid: Annotated[str, _word(setting_values.SEVERITIES)] = "warn"
+    outreach_allow_master_writes: Annotated[bool, BeforeValidator(setting_values.yes_or_no)] = False
     outreach_schedule_timezone: Annotated[str, AfterValidator(setting_values.time_zone)] = "UTC"
     outreach_nightly_refresh_schedule: Schedule = "15 2 * * *"
     outreach_store_usage_schedule: Schedule = "45 4 * * *"

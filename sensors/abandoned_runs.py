@@ -8,8 +8,8 @@ import dagster as dg
 from b2_resources.resource import B2Resource
 from outreach_assets.assets.at_work import report_dead
 from outreach_assets.resources import NeonResource
+from outreach_assets.steps.published import repair
 from outreach_assets.steps.record import OpenRun, sweep_abandoned
-from outreach_assets.steps.upload import repair
 
 
 @dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)

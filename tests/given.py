@@ -99,17 +99,28 @@ def extracted(
         return extract_rows(duck, snapshot, tables, states)
 
 
-def judge(duck: Duck, postgres: Postgres, states: Sequence[str] = ("WV",)) -> Judged:
+def judge(
+    duck: Duck,
+    postgres: Postgres,
+    states: Sequence[str] = ("WV",),
+    *,
+    tables: Sequence[Table] = TABLES,
+) -> Judged:
     """Extract and validate these states."""
     return Judged(
-        extracted=extracted(duck, postgres, TABLES, states),
-        verdicts=split_rows(duck, TABLES, states),
+        extracted=extracted(duck, postgres, tables, states),
+        verdicts=split_rows(duck, tables, states),
         states=states,
     )
 
 
 def export_judged(
-    duck: Duck, judged: Judged, exports: Path, *, version: str = VERSION, run_id: str = "run-1"
+    duck: Duck,
+    judged: Judged,
+    exports: Path,
+    *,
+    version: str = VERSION,
+    run_id: str = "run-1",
 ) -> dict[str, Manifest]:
     """Write what was judged; the receipts by state."""
     export = Export(exports=exports, version=version, run_id=run_id)
@@ -123,12 +134,13 @@ def export_states(
     *,
     version: str = VERSION,
     run_id: str = "run-1",
+    tables: Sequence[Table] = TABLES,
 ) -> dict[str, Manifest]:
     """Extract, validate and export; the files lie under `home / "exports"`."""
     with a_duck(home) as duck:
-        return export_judged(
-            duck, judge(duck, postgres, states), home / "exports", version=version, run_id=run_id
-        )
+        judged = judge(duck, postgres, states, tables=tables)
+        export = Export(exports=home / "exports", version=version, run_id=run_id)
+        return write_parquet(duck, export, tables, judged, judged.states)
 
 
 def raw_rows(duck: Duck, table: Table) -> list[tuple[object, ...]]:
@@ -138,7 +150,7 @@ def raw_rows(duck: Duck, table: Table) -> list[tuple[object, ...]]:
     ).fetchall()
 
 
-def export_raw(
+def export_raw(  # noqa: PLR0913 a snapshot is so much
     home: Path,
     companies: Sequence[Row] = (),
     people: Sequence[Row] = (),
@@ -146,11 +158,13 @@ def export_raw(
     states: Sequence[str] = ("WV",),
     version: str = VERSION,
     run_id: str = "run-1",
+    tables: Sequence[Table] = TABLES,
 ) -> dict[str, Manifest]:
     """The same from rows given here, without a Postgres."""
     with a_duck(home) as duck:
-        judged = judge_raw(duck, companies, people, states)
-        return export_judged(duck, judged, home / "exports", version=version, run_id=run_id)
+        judged = judge_raw(duck, companies, people, states, tables=tables)
+        export = Export(exports=home / "exports", version=version, run_id=run_id)
+        return write_parquet(duck, export, tables, judged, judged.states)
 
 
 def judge_raw(
@@ -158,13 +172,15 @@ def judge_raw(
     companies: Sequence[Row] = (),
     people: Sequence[Row] = (),
     states: Sequence[str] = ("WV",),
+    *,
+    tables: Sequence[Table] = TABLES,
 ) -> Judged:
     """Validate rows given here as if they had been extracted."""
-    for table, rows in zip(TABLES, (companies, people), strict=True):
+    for table, rows in zip(tables, (companies, people), strict=True):
         given_raw(duck, table, rows)
     return Judged(
-        extracted={table.name: _as_extracted(duck, table) for table in TABLES},
-        verdicts=split_rows(duck, TABLES, states),
+        extracted={table.name: _as_extracted(duck, table) for table in tables},
+        verdicts=split_rows(duck, tables, states),
         states=states,
     )
 

@@ -12,6 +12,8 @@ from outreach_assets.assets.chain import chain, sources
 from outreach_assets.assets.chain_checks import chain_checks
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.definitions import build_defs
+from outreach_assets.steps.kill_switches import KillSwitches
+from outreach_assets.tables.catalogue import TABLES
 from outreach_core.settings import PROJECT_FOLDER, Settings
 from outreach_core.states import ALL_STATES
 from tests.servers.outreach_dev import clean_environment
@@ -19,16 +21,24 @@ from tests.servers.outreach_dev import clean_environment
 GROUPS = {
     "neon": ["neon/company_master", "neon/people_master"],
     "extract": ["duckdb/companies_raw", "duckdb/people_raw"],
-    "validate": [f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
+    "validate": [
+        *(f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
+        "duckdb/verdict_changes",
+    ],
     "export": [f"parquet/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
     "upload": [
         *(f"b2/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
         "b2/manifest",
     ],
-    "record": ["neon/audit_log"],
+    "record": ["neon/audit_log", "neon/validation_failures_log"],
 }
 KINDS = {"postgres", "duckdb", "parquet", "s3", "json"}
-WITHOUT_COLUMNS = {"b2/manifest", "neon/audit_log"}
+WITHOUT_COLUMNS = {
+    "b2/manifest",
+    "duckdb/verdict_changes",
+    "neon/audit_log",
+    "neon/validation_failures_log",
+}
 LOAD = """
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.definitions import defs
@@ -146,5 +156,14 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
 
 
 def test_states_per_run_cuts_a_backfill_into_runs() -> None:
-    assert build_tables(None).backfill_policy == dg.BackfillPolicy.single_run()
-    assert build_tables(5).backfill_policy == dg.BackfillPolicy.multi_run(5)
+    assert (
+        build_tables(None, TABLES, KillSwitches()).backfill_policy == dg.BackfillPolicy.single_run()
+    )
+    assert build_tables(5, TABLES, KillSwitches()).backfill_policy == dg.BackfillPolicy.multi_run(5)
+
+
+@pytest.mark.parametrize("severity", ["warn", "error"])
+def test_rows_are_judged_by_the_severity_in_the_settings(severity: str) -> None:
+    defs = build_defs(Settings(outreach_company_not_valid=severity))
+    specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+    assert f"`company_not_valid` ({severity})" in str(specs["duckdb/people_bad"].description)

@@ -1,6 +1,6 @@
 """States that changed, as runs to ask Dagster for: not what it is at work on or tried just now.
 
-Whether a state has changed is found out in steps/changes.py.
+Whether a state has changed is found out in steps/changed_states.py.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from outreach_assets.assets.chain import chain
-from outreach_assets.steps.changes import Comparison
+from outreach_assets.steps.changed_states import Comparison
 from outreach_core.states import ALL_STATES, contiguous_ranges
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

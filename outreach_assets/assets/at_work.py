@@ -15,13 +15,15 @@ from b2_resources.object_store import ObjectStore
 from outreach_assets.assets.chain import Step, step_of
 from outreach_assets.assets.observed_sources import observations
 from outreach_assets.retries import will_retry
-from outreach_assets.steps.changes import (
+from outreach_assets.steps.changed_states import (
     Comparison,
     compared,
     place_published_to,
     record_versions,
 )
+from outreach_assets.steps.kill_switches import Tripped, row_delta
 from outreach_assets.steps.manifest import Manifest
+from outreach_assets.steps.published import InStore, repair
 from outreach_assets.steps.record import (
     CANCELLED_BY_SOMEBODY,
     Claim,
@@ -32,9 +34,9 @@ from outreach_assets.steps.record import (
     claimed,
 )
 from outreach_assets.steps.source import Snapshot
-from outreach_assets.steps.upload import Published, repair
-from outreach_assets.steps.validate import Verdicts
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.steps.upload import Published
+from outreach_assets.steps.validate import StateVerdict
+from outreach_assets.tables.table import Table
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 
@@ -52,19 +54,42 @@ class StatesNotPublishedYetError(RetryableError):
     """Some states failed in a way that may pass; all others are published."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Somebody publishes states knowingly that the kill switches would hold."""
+
+    by: str
+    because: str
+
+
 @dataclass(kw_only=True)
 class RunAtWork:
     """What one run knows about its states so far."""
 
     context: dg.AssetExecutionContext
     claim: Claim
+    tables: Sequence[Table]
+    """With the rules that this run judges by."""
+
     place: str
     """The store published to."""
 
     endings: dict[str, Ending] = field(default_factory=dict)
     """How states that are done have ended; the others are still going."""
 
+    release: Release | None = None
+    """Who publishes what the kill switches would hold, and why; None when nobody does."""
+
+    in_store: dict[str, InStore | OutreachError] = field(default_factory=dict)
+    """What the store held of the states when they were judged."""
+
+    tripped: dict[str, Sequence[Tripped]] = field(default_factory=dict)
+    """The kill switches that states have tripped."""
+
     failures: dict[str, OutreachError] = field(default_factory=dict)
+    facts: dict[str, dict[str, object]] = field(default_factory=dict)
+    """What is known of a state beyond its counts, for its audit row."""
+
     problems: dict[dg.AssetCheckKey, dict[str, Any]] = field(default_factory=dict)
     compared: Mapping[str, Comparison] = field(default_factory=dict)
     """By state, where the run pulls its rows itself and publishes them."""
@@ -90,9 +115,44 @@ class RunAtWork:
         checks = {check.asset_key for check in self.context.selected_asset_check_keys}
         return {*self.context.selected_asset_keys, *checks}
 
+    @property
+    def held(self) -> dict[str, list[str]]:
+        """Why states must not be published; without those that somebody releases."""
+        if self.release is not None:
+            return {}
+        return {state: [one.says for one in found] for state, found in self.tripped.items()}
+
+    def last_published(self, state: str) -> Manifest | None:
+        """The state's newest snapshot in the store; None also where the store gave no answer.
+
+        What cannot be asked is not compared with; uploading fails there anyway.
+        """
+        there = self.in_store.get(state)
+        return there.newest if isinstance(there, InStore) else None
+
     def end(self, state: str, status: Status, **details: object) -> None:
         """A state is done, for better or worse."""
-        self.endings[state] = Ending(status=status, details=details)
+        said = {**self.facts.get(state, {}), **details}
+        self.endings[state] = Ending(status=status, details=said)
+
+    def judged(
+        self, state: str, verdicts: Mapping[str, StateVerdict], found: Sequence[Tripped]
+    ) -> None:
+        """What the kill switches said of a state; its audit row will say so too."""
+        facts = self.facts.setdefault(state, {})
+        last = self.last_published(state)
+        if last is not None:
+            facts["row_delta"] = row_delta(verdicts, last)
+        facts["kill_switch_status"] = "passed"
+        if found:
+            self.tripped[state] = found
+            facts["kill_switch_status"] = ", ".join(dict.fromkeys(one.switch for one in found))
+            if self.release is not None:
+                facts["released"] = {
+                    "by": self.release.by,
+                    "because": self.release.because,
+                    "held_for": [one.says for one in found],
+                }
 
     def fail(self, state: str, error: OutreachError) -> None:
         """A state cannot go on; the others do."""
@@ -140,7 +200,7 @@ class RunAtWork:
 
     def compare(self, snapshot: Snapshot) -> None:
         """See what the states are made from, and tell Dagster which of the rows are new to us."""
-        self.compared = compared(snapshot, TABLES, self.states, self.place)
+        self.compared = compared(snapshot, self.tables, self.states, self.place)
         new = {state: comparison.changed_versions for state, comparison in self.compared.items()}
         for observation in observations(new):
             self.context.log_event(observation)
@@ -172,7 +232,11 @@ class RunAtWork:
 
 @contextmanager
 def at_work(
-    context: dg.AssetExecutionContext, postgres: Postgres, store: ObjectStore
+    context: dg.AssetExecutionContext,
+    postgres: Postgres,
+    store: ObjectStore,
+    tables: Sequence[Table],
+    release: Release | None = None,
 ) -> Iterator[RunAtWork]:
     """The run's states for it alone, and an audit row for each of them however the block ends."""
 
@@ -189,7 +253,13 @@ def at_work(
         version=version,
         abandoned=abandoned,
     ) as claim:
-        work = RunAtWork(context=context, claim=claim, place=place_published_to(store))
+        work = RunAtWork(
+            context=context,
+            claim=claim,
+            tables=tables,
+            place=place_published_to(store),
+            release=release,
+        )
         for state in claim.busy:
             work.fail(state, busy_error([state]))
         try:
@@ -235,20 +305,23 @@ def report_dead(instance: dg.DagsterInstance, run_id: str, *, still_alive: str |
 
 def counts(manifest: Manifest, published: Published | None = None) -> dict[str, object]:
     """What a state's audit row says of its snapshot: the names readers of shq.audit_log know."""
-    said: dict[str, object] = {f"{f.table}_{f.verdict}": f.rows for f in manifest.files}
-    said["reasons"] = manifest.reasons
-    said["parquet_paths"] = [f.key for f in manifest.files]
+    said = {**row_counts(manifest), "parquet_paths": [f.key for f in manifest.files]}
     if published is not None:
         said["manifest"] = manifest.key
-        said["b2_uploads"] = len(manifest.files) if published.uploaded_bytes else 0
+        said["b2_uploads"] = len(manifest.objects) if published.uploaded_bytes else 0
         said["b2_uploaded_bytes"] = published.uploaded_bytes
         said["published_version"] = manifest.version
     return said
 
 
-def tallies(verdicts: Verdicts, state: str) -> dict[str, object]:
-    """What a state's audit row says of rows that were judged and not exported."""
-    judged = {name: by_state[state] for name, by_state in verdicts.items()}
+def row_counts(manifest: Manifest) -> dict[str, object]:
+    """The good and bad rows by table, and the reasons."""
+    said: dict[str, object] = {f"{f.table}_{f.verdict}": f.rows for f in manifest.files}
+    return {**said, "reasons": manifest.reasons}
+
+
+def tallies(judged: Mapping[str, StateVerdict]) -> dict[str, object]:
+    """The same of rows that were judged and not exported."""
     said: dict[str, object] = {}
     for name, verdict in judged.items():
         said |= {f"{name}_good": verdict.good.rows, f"{name}_bad": verdict.bad.rows}

@@ -3,7 +3,7 @@
 What happens when they are materialized is in tables.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from enum import IntEnum
 
@@ -24,10 +24,12 @@ week without a change in any state, either nobody runs or nothing reaches Neon."
 
 MANIFEST = dg.AssetKey(["b2", "manifest"])
 AUDIT_LOG = dg.AssetKey(["neon", "audit_log"])
+FAILURES_LOG = dg.AssetKey(["neon", "validation_failures_log"])
+VERDICT_CHANGES = dg.AssetKey(["duckdb", "verdict_changes"])
 
 
 class Step(IntEnum):
-    """The verbs of the chain, in order; an asset's group is its step's name."""
+    """The verbs of the chain, in order: how far a run goes for an asset."""
 
     EXTRACT = 1
     VALIDATE = 2
@@ -87,9 +89,16 @@ def sources() -> list[dg.AssetSpec]:
     ]
 
 
-def chain() -> list[dg.AssetSpec]:
-    """Every asset of the chain, table by table, step by step."""
-    return [*_rows(), *_files(), _manifest(), _audit_log()]
+def chain(tables: Sequence[Table] = TABLES) -> list[dg.AssetSpec]:
+    """Every asset of the chain, table by table, step by step; rules as these tables have them."""
+    return [
+        *_rows(tables),
+        *_files(),
+        _verdict_changes(),
+        _manifest(),
+        _audit_log(),
+        _failures_log(),
+    ]
 
 
 def step_of(key: dg.AssetKey) -> Step:
@@ -99,8 +108,8 @@ def step_of(key: dg.AssetKey) -> Step:
     raise KeyError(f"{key.to_user_string()} is no asset of the chain")
 
 
-def _rows() -> Iterator[dg.AssetSpec]:
-    for table in TABLES:
+def _rows(tables: Sequence[Table]) -> Iterator[dg.AssetSpec]:
+    for table in tables:
         upstream = [source_key(table), *([source_key(TABLES[0])] if table != TABLES[0] else [])]
         yield _spec(
             raw_key(table),
@@ -112,8 +121,8 @@ def _rows() -> Iterator[dg.AssetSpec]:
         )
         rules = "\n".join(f"- `{r.name}` ({r.severity}): {r.says}" for r in table.rules)
         for verdict, says in (
-            (Verdict.GOOD, f"The {table.name} that keep every rule:\n\n{rules}"),
-            (Verdict.BAD, f"The {table.name} that break a rule, each with its reasons:\n\n{rules}"),
+            (Verdict.GOOD, f"The {table.name} that keep every rule of severity error:\n\n{rules}"),
+            (Verdict.BAD, f"The {table.name} that break one, each with its reasons:\n\n{rules}"),
         ):
             yield _spec(
                 judged_key(table, verdict),
@@ -147,6 +156,17 @@ def _files() -> Iterator[dg.AssetSpec]:
             )
 
 
+def _verdict_changes() -> dg.AssetSpec:
+    return _spec(
+        VERDICT_CHANGES,
+        Step.EXPORT,
+        {"duckdb", "parquet"},
+        "Which rows of a state turned good or bad, came, went or changed against the snapshot "
+        "published before, and whether the data, a rule or the engine made it so.",
+        [parquet_key(table, verdict) for table in TABLES for verdict in Verdict],
+    ).replace_attributes(group_name=Step.VALIDATE.verb)
+
+
 def _manifest() -> dg.AssetSpec:
     return _spec(
         MANIFEST,
@@ -166,6 +186,17 @@ def _audit_log() -> dg.AssetSpec:
         "One row per state and run in `shq.audit_log`: how it ended, with counts and places.",
         [MANIFEST],
     )
+
+
+def _failures_log() -> dg.AssetSpec:
+    return _spec(
+        FAILURES_LOG,
+        Step.VALIDATE,
+        {"postgres", "table"},
+        "One row per bad record and day in `marketing.validation_failures_log`, with its reasons "
+        "in words. `marketing.validation_failures_open` says which are mended since.",
+        [judged_key(table, Verdict.BAD) for table in TABLES],
+    ).replace_attributes(group_name=Step.RECORD.verb)
 
 
 def _spec(
@@ -200,4 +231,4 @@ def _columns(table: Table, verdict: Verdict | None = None) -> dg.TableSchema:
     )
 
 
-_STEPS = {spec.key: Step[str(spec.group_name).upper()] for spec in chain()}
+_STEPS = {spec.key: Step[spec.tags["step"].upper()] for spec in chain()}

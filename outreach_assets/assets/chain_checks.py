@@ -1,19 +1,23 @@
 """What must be true of the chain on every run: the checks, and what breaks them.
 
-The op in tables.py says how they came out. A state that breaks KEYS or ROWS is held, so all of
-these also stand between a wrong row and the bucket.
+The op in tables.py says how they came out. A state that trips a kill switch (BAD_SHARE,
+ROW_CHANGE, KEYS) or breaks ROWS is held, so all of these stand between a wrong row and the bucket.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from outreach_assets.assets.chain import MANIFEST, judged_key, parquet_key, raw_key
 from outreach_assets.steps.extract import ExtractedTable
+from outreach_assets.steps.kill_switches import Switch, Tripped
 from outreach_assets.steps.validate import StateVerdict
 from outreach_assets.tables.catalogue import TABLES
-from outreach_assets.tables.table import Verdict
+from outreach_assets.tables.companies import COMPANIES
+from outreach_assets.tables.table import Table, Verdict
 
+BAD_SHARE = "few_are_bad"
+ROW_CHANGE = "row_count_moved_little"
 KEYS = "keys_are_present_and_unique"
 NUMBERS = "every_number_arrived"
 ROWS = "every_row_is_good_or_bad"
@@ -30,7 +34,15 @@ def chain_checks() -> list[dg.AssetCheckSpec]:
                 KEYS,
                 asset=raw_key(table),
                 blocking=True,
-                description=f"Every row has its {table.key}, and no other row has it too.",
+                description=f"Kill switch K3: every row has its {table.key}, and no other row has "
+                "it too.",
+            ),
+            dg.AssetCheckSpec(
+                ROW_CHANGE,
+                asset=raw_key(table),
+                blocking=True,
+                description="Kill switch K2: against the last published snapshot, the rows are "
+                "not more or fewer by more than OUTREACH_MAX_ROW_CHANGE.",
             ),
             dg.AssetCheckSpec(
                 NUMBERS,
@@ -51,24 +63,35 @@ def chain_checks() -> list[dg.AssetCheckSpec]:
                 "a bad file the reasons as well; the run fails before uploading otherwise.",
             ),
         ]
-    checks.append(
+    checks += [
+        dg.AssetCheckSpec(
+            BAD_SHARE,
+            asset=judged_key(COMPANIES, Verdict.BAD),
+            blocking=True,
+            description="Kill switch K1: at most OUTREACH_MAX_BAD_SHARE of a state's companies "
+            "are bad.",
+        ),
         dg.AssetCheckSpec(
             BYTES,
             asset=MANIFEST,
             blocking=True,
             description="The store's own answer on every published file: its size and sha256 are "
             "those of the exported one.",
-        )
-    )
+        ),
+    ]
     return checks
 
 
-def key_problems(judged: Mapping[str, StateVerdict]) -> dict[str, str]:
-    """By state, the keys that are missing or repeated."""
+def switch_problems(
+    tripped: Mapping[str, Sequence[Tripped]], switch: Switch, table: Table
+) -> dict[str, str]:
+    """By state, by what this switch was tripped."""
     return {
-        state: f"{v.keys_missing} missing, {v.keys_repeated} repeated"
-        for state, v in judged.items()
-        if v.keys_missing or v.keys_repeated
+        state: "; ".join(
+            one.says for one in found if (one.switch, one.table) == (switch, table.name)
+        )
+        for state, found in tripped.items()
+        if any((one.switch, one.table) == (switch, table.name) for one in found)
     }
 
 

@@ -3,7 +3,7 @@
 Nothing here decides anything; every function turns facts into metadata or into one sentence.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from b2_resources import keys
 from b2_resources.meter import traffic_of
 from b2_resources.object_store import ObjectStore
 from outreach_assets.steps.extract import ExtractedTable
+from outreach_assets.steps.failures import Recorded, pipeline_id
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.preview import preview_rows
 from outreach_assets.steps.private_duckdb import Duck
@@ -45,6 +46,33 @@ def judged(
     return said
 
 
+def failures(
+    tables: Sequence[Table],
+    verdicts: Verdicts,
+    recorded: Mapping[str, Mapping[str, Recorded]],
+    version: str,
+    state: str,
+) -> Metadata:
+    """What the failures log has of one state after a validation, the commonest reasons first."""
+    reasons = [
+        (table, rule, verdicts[table.name][state].reasons[rule.name])
+        for table in tables
+        for rule in table.errors
+    ]
+    found = [recorded[table.name][state] for table in tables]
+    return {
+        ROW_COUNT: sum(one.failures for one in found),
+        "new": sum(one.new for one in found),
+        "pipeline_id": pipeline_id(state, version),
+        "reasons": dg.MetadataValue.table(
+            [
+                dg.TableRecord({"of": table.singular, "reason": rule.complaint, "rows": rows})
+                for table, rule, rows in sorted(reasons, key=lambda one: -one[2])
+            ]
+        ),
+    }
+
+
 def exported(
     duck: Duck,
     exports: Path,
@@ -61,6 +89,24 @@ def exported(
         "sha256": file.sha256,
         "path": dg.MetadataValue.path(str(exports / file.key)),
         "preview": dg.MetadataValue.md(preview_rows(duck, exports / file.key, table, verdict)),
+    }
+
+
+def changed(exports: Path, manifests: Mapping[str, Manifest], state: str) -> Metadata:
+    """What a state's snapshot changes against the one published before."""
+    found = manifests[state].changes
+    if found is None:
+        return {ROW_COUNT: 0, "since": "nothing to compare with, or nothing new"}
+    counted = [
+        dg.TableRecord({"of": table, "change": change, "rows": rows})
+        for table, counts in found.counts.items()
+        for change, rows in counts.items()
+    ]
+    return {
+        ROW_COUNT: found.rows,
+        "since": found.since,
+        "changes": dg.MetadataValue.table(counted),
+        "path": dg.MetadataValue.path(str(exports / found.key)),
     }
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import typer
 
-from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.environment import load_settings, person_at_work
 from outreach_assets.command_line.instance import (
     open_instance,
     prepare_home,
@@ -67,21 +67,30 @@ def run(
     changed: Annotated[
         bool, typer.Option("--changed", help="States that are not as in their last run.")
     ] = False,
+    release: Annotated[
+        str | None,
+        typer.Option(
+            "--release",
+            metavar="WHY",
+            help="Publish what a kill switch would hold; the audit log keeps who and why.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
 ) -> None:
     """Pull, judge and publish states, in this process, and say how each came out.
 
     Examples: `outreach run --state WV` · `outreach run -s WV -s PA` · `outreach run --all --json` ·
-    `outreach run --changed`
+    `outreach run --changed` ·
+    `outreach run --state WV --release "the intake dropped old rows, agreed with Sam"`
     """
     if [bool(state), everything, changed].count(True) != 1:
         raise SettingsError("say which states: --state WV (may be repeated), --all, or --changed")
+    if release is not None and not release.strip():
+        raise SettingsError('--release needs a reason: --release "why it may be published"')
+    asked_for = checked_states(state or [])
     settings = load_settings()
-    if changed:
-        states: Sequence[str] = _changed(settings)
-    else:
-        states = ALL_STATES if everything else checked_states(state or [])
-    outcome = refresh_states(settings, states)
+    states = ALL_STATES if everything else asked_for or _changed(settings)
+    outcome = refresh_states(settings, states, release)
     if as_json:
         print_json(as_object(outcome))
     else:
@@ -91,29 +100,35 @@ def run(
     raise typer.Exit(outcome.exit_code)
 
 
-def _changed(settings: "Settings") -> Sequence[str]:
+def _changed(settings: "Settings") -> tuple[str, ...]:
     """The states whose rows, rules or engine are not those of their last run."""
     from b2_resources.build_store import build_store  # noqa: PLC0415 heavy
-    from outreach_assets.steps.changes import (  # noqa: PLC0415 imports DuckDB
+    from outreach_assets.steps.changed_states import (  # noqa: PLC0415 imports DuckDB
         changed_states,
         place_published_to,
     )
-    from outreach_assets.tables.catalogue import TABLES  # noqa: PLC0415
+    from outreach_assets.tables.catalogue import tables_for  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
     prepare_home(settings)
+    tables = tables_for(settings.outreach_company_not_valid)
     place = place_published_to(build_store(settings))
-    return list(changed_states(open_neon(settings), TABLES, place))
+    return tuple(changed_states(open_neon(settings), tables, place))
 
 
-def refresh_states(settings: "Settings", states: Sequence[str]) -> RunOutcome:
-    """Run the chain over the states with a progress display; returns how each state ended."""
+def refresh_states(
+    settings: "Settings", states: Sequence[str], release: str | None = None
+) -> RunOutcome:
+    """Run the chain over the states with a progress display; returns how each state ended.
+
+    `release` says why states are published that a kill switch would hold.
+    """
     prepare_home(settings)
     if settings.uses_embedded_postgres:
         start_database_meanwhile(settings)
     began = time.monotonic()
     with RunProgress(len(states)) as progress:
-        runs = [_run_range(settings, part, progress) for part in contiguous_ranges(states)]
+        runs = [_run_range(settings, part, progress, release) for part in contiguous_ranges(states)]
     errors = [error for _, error in runs if error]
     run_ids = [run_id for run_id, _ in runs]
     return RunOutcome(
@@ -125,7 +140,7 @@ def refresh_states(settings: "Settings", states: Sequence[str]) -> RunOutcome:
 
 
 def _run_range(
-    settings: "Settings", states: Sequence[str], progress: RunProgress
+    settings: "Settings", states: Sequence[str], progress: RunProgress, release: str | None
 ) -> tuple[str, str | None]:
     """One Dagster run over neighbouring states: its id, and the error it ended with."""
     from outreach_assets.assets.at_work import report_dead  # noqa: PLC0415
@@ -151,11 +166,21 @@ def _run_range(
                     "outreach/started_by": "outreach run",
                     ONCE_TAG: "true",
                 },
-                # What the run logs is in the UI; here the progress display speaks.
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config={
+                    # What the run logs is in the UI; here the progress display speaks.
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    **_released(release),
+                },
             )
             error = _error_of(result)
     return run_id, error
+
+
+def _released(because: str | None) -> dict[str, object]:
+    if because is None:
+        return {}
+    decided = {"released_by": person_at_work(), "release_because": because}
+    return {"ops": {"outreach_tables": {"config": decided}}}
 
 
 def _error_of(result: "dg.ExecuteInProcessResult") -> str | None:
@@ -280,10 +305,12 @@ def print_outcome(outcome: RunOutcome) -> None:
         counted,
     )
     found = [details.get("reasons", {}) for details in outcome.states.values()]
+    said = {name for reasons in found for name in reasons}  # warnings make no row bad
     totals = [
         [table.name, rule.name, sum(reasons.get(rule.name, 0) for reasons in found), rule.says]
         for table in TABLES
         for rule in table.rules
+        if rule.name in said
     ]
     if any(found):
         print_table("why rows are bad", ["table", "reason", "rows", "good when"], totals)

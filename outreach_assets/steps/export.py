@@ -66,9 +66,11 @@ def write_parquet(
     tables: Sequence[Table],
     judged: Judged,
     states: Sequence[str],
+    held: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Manifest]:
     """Write the states' files and, last, their receipts; returns the receipts by state.
 
+    `held` says by state why it must not be published, which its receipt remembers.
     Raises ExportDiffersError or DiskFullError.
     """
     columns = {
@@ -85,7 +87,8 @@ def write_parquet(
                 for verdict in Verdict
             ]
         verdicts = {table: by_state[state] for table, by_state in judged.verdicts.items()}
-        return _receipt(export, tables, verdicts, state, files)
+        receipt = _receipt(export, tables, verdicts, state, files)
+        return receipt.model_copy(update={"held": tuple((held or {}).get(state, ()))})
 
     with disk_errors(export.exports), ThreadPoolExecutor(WRITERS) as pool:
         _remove_parts(export.exports, states)
@@ -162,14 +165,19 @@ def _columns(
     return columns
 
 
-def _receipt(
-    export: Export,
-    tables: Sequence[Table],
-    judged: Mapping[str, StateVerdict],
-    state: str,
-    files: Sequence[FileFacts],
-) -> Manifest:
-    sources = tuple(
+def is_published(
+    last: Manifest, tables: Sequence[Table], judged: Mapping[str, StateVerdict]
+) -> bool:
+    """True when `last` holds these very rows, judged by today's rules and engine."""
+    sources = sources_of(tables, judged)
+    return last.was_made_from(sources, fingerprint(tables), duckdb.__version__)
+
+
+def sources_of(
+    tables: Sequence[Table], judged: Mapping[str, StateVerdict]
+) -> tuple[SourceFacts, ...]:
+    """What the tables held of one state, as its receipt says it."""
+    return tuple(
         SourceFacts(
             table=t.source,
             rows=judged[t.name].raw.rows,
@@ -178,13 +186,22 @@ def _receipt(
         )
         for t in tables
     )
+
+
+def _receipt(
+    export: Export,
+    tables: Sequence[Table],
+    judged: Mapping[str, StateVerdict],
+    state: str,
+    files: Sequence[FileFacts],
+) -> Manifest:
     return Manifest(
         state=state,
         version=export.version,
         run_id=export.run_id,
         rules=fingerprint(tables),
         duckdb=duckdb.__version__,
-        sources=sources,
+        sources=sources_of(tables, judged),
         files=tuple(files),
         reasons={name: n for v in judged.values() for name, n in v.reasons.items()},
         warnings={name: n for v in judged.values() for name, n in v.warnings.items()},

@@ -84,6 +84,18 @@ def hold_to_source(snapshot: Snapshot, tables: Sequence[Table], arrived: Mapping
             )
 
 
+def fill_tables(duck: Duck, snapshot: Snapshot, queries: Mapping[str, str]) -> None:
+    """Make DuckDB tables, by name, from queries that Postgres answers in the snapshot.
+
+    Raises DatabaseUnreachableError, DatabaseRefusedError or ExtractError.
+    """
+    load_scanner(duck)
+    with _attached(duck, snapshot):
+        for name, query in queries.items():
+            answer = f"postgres_query('neon', {literal(query)})"
+            duck.execute(f"CREATE TABLE {name} AS SELECT * FROM {answer}")
+
+
 def load_scanner(duck: Duck) -> None:
     """DuckDB's Postgres extension from its wheel; nothing is downloaded. Raises duckdb.Error."""
     version = duckdb.__version__

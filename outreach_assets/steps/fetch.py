@@ -47,8 +47,7 @@ def fetch_newest(
         if found is None:
             continue
         manifest, _ = found
-        with disk_errors(exports):
-            count = sum(_fetch(store, exports, file) for file in manifest.files)
+        count = fetch_files(store, exports, manifest)
         settle_exports(
             exports,
             Published(
@@ -58,6 +57,15 @@ def fetch_newest(
         done.append(Fetched(manifest=manifest, files=count))
         fetched(done[-1])
     return done
+
+
+def fetch_files(store: ObjectStore, exports: Path, manifest: Manifest) -> int:
+    """Bring the files of a snapshot that are not here already under exports/; how many that were.
+
+    Raises FetchDiffersError, DiskFullError and what the store raises.
+    """
+    with disk_errors(exports):
+        return sum(_fetch(store, exports, file) for file in manifest.files)
 
 
 def _fetch(store: ObjectStore, exports: Path, file: FileFacts) -> bool:

@@ -93,6 +93,9 @@ class Manifest(_Facts):
     changes: ChangesFacts | None = None
     """None for a state's first snapshot."""
 
+    held: tuple[str, ...] = ()
+    """Why it must not be published, as sentences; it may have been all the same, knowingly."""
+
     previous: Previous | None = None
 
     @property
@@ -108,12 +111,12 @@ class Manifest(_Facts):
     def says_the_same_as(self, other: "Manifest") -> bool:
         """True when rows, columns, rules and engine are equal: nothing new would be published."""
         # Columns too: a hash of rows knows neither their names nor an integer from a bigint.
-        return (self.sources, self.columns, self.rules, self.duckdb) == (
-            other.sources,
-            other.columns,
-            other.rules,
-            other.duckdb,
-        )
+        made_alike = self.was_made_from(other.sources, other.rules, other.duckdb)
+        return made_alike and self.columns == other.columns
+
+    def was_made_from(self, sources: tuple[SourceFacts, ...], rules: str, engine: str) -> bool:
+        """True when rows with these hashes, judged by these rules and this DuckDB, are in it."""
+        return (self.sources, self.rules, self.duckdb) == (sources, rules, engine)
 
     @property
     def columns(self) -> list[tuple[tuple[str, str], ...]]:

@@ -1,5 +1,6 @@
 """A few rows of an exported file for people to look at, with what is personal masked."""
 
+import re
 from pathlib import Path
 
 from outreach_assets.steps.private_duckdb import Duck
@@ -9,6 +10,13 @@ from outreach_assets.tables.table import Table, Verdict, quoted
 ROWS = 10
 COLUMNS = 7
 CELL_CHARACTERS = 40
+
+PERSONAL = r"(.).*?(@[^@\s,;]*)?"
+"""What is shown of a personal value: its first character, and an email's domain.
+
+From the first character to the last @; a domain only where nothing follows it: a wrong email may
+have several, and names between or behind. For DuckDB and for Python.
+"""
 
 
 def preview_rows(duck: Duck, path: Path, table: Table, verdict: Verdict) -> str:
@@ -38,10 +46,13 @@ def _cell(name: str, *, is_personal: bool) -> str:
     column = quoted(name)
     if not is_personal:
         return f"left({column}::VARCHAR, {CELL_CHARACTERS})"
-    # From the first character to the last @; a domain only where nothing follows it: a wrong email
-    # may have several, and names between or behind.
-    masked = rf"regexp_replace({column}::VARCHAR, '^(.).*?(@[^@\s,;]*)?$', '\1•••\2', 's')"
+    masked = rf"regexp_replace({column}::VARCHAR, '^{PERSONAL}$', '\1•••\2', 's')"
     return f"left({masked}, {CELL_CHARACTERS})"
+
+
+def masked(text: str) -> str:
+    """A personal value as previews show it."""
+    return re.sub(rf"\A{PERSONAL}\Z", r"\1•••\2", text, flags=re.DOTALL)
 
 
 def _plain(cell: str | None) -> str:

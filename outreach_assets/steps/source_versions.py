@@ -2,7 +2,7 @@
 
 One aggregate query per table over the rows' contents, so that rows deleted, rows edited without
 `updated_at` and rows that went to another state are seen, and an update that changed nothing is
-not. What is done with a version is in changes.py.
+not. What is done with a version is in changed_states.py.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ between is mended by `repair`, which the next run of that state calls first (at_
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,17 +25,12 @@ from b2_resources.object_store import (
     put_files,
 )
 from outreach_assets.steps.export import write_whole
-from outreach_assets.steps.manifest import (
-    Manifest,
-    StoredFacts,
-    exported_manifest,
-    latest_manifest,
-)
+from outreach_assets.steps.hold import let_go
+from outreach_assets.steps.manifest import Manifest, StoredFacts, exported_manifest
 from outreach_assets.steps.private_duckdb import disk_errors
+from outreach_assets.steps.published import WORKERS, InStore, look, make_newest, take_back
 from outreach_assets.steps.record import ClaimLostError
 from outreach_core.errors import OutreachError, PermanentError
-
-WORKERS = 8
 
 
 class Outcome(StrEnum):
@@ -65,7 +60,7 @@ class Published:
     """Every version of the state that the store holds."""
 
 
-def publish(
+def publish(  # noqa: PLR0913 three facts and two listeners of the run; a class would hide them
     store: ObjectStore,
     exports: Path,
     manifests: Sequence[Manifest],
@@ -73,9 +68,11 @@ def publish(
     run_id: str = "",
     hold: Callable[[], None] = lambda: None,
     published: Callable[[str, Published], None] = lambda _state, _published: None,
+    found: Mapping[str, InStore | OutreachError] | None = None,
 ) -> dict[str, Published | OutreachError]:
     """Publish the exported snapshots, several states at once: what came of each, by state.
 
+    `found` is what the store holds of each, where the caller has looked since it claimed them.
     One state's error does not stop the others, except that nothing more is tried once the store
     has refused or cannot be reached, or `hold` has said that the states are not ours any more:
     it is asked before each manifest. What `run_id` has published before, in an attempt that failed
@@ -88,7 +85,10 @@ def publish(
         if gone:
             return gone[0]
         try:
-            outcome = _publish_state(store, exports, manifest, run_id, hold)
+            there = look(store, manifest.state) if found is None else found[manifest.state]
+            if isinstance(there, OutreachError):
+                raise there
+            outcome = _publish_state(store, exports, manifest, there, run_id, hold)
         except OutreachError as error:
             if isinstance(error, StoreRefusedError | StoreUnreachableError | ClaimLostError):
                 gone.append(error)
@@ -126,6 +126,10 @@ def settle_exports(exports: Path, published: Published) -> None:
         for receipt in (exports / keys.manifests_prefix(manifest.state)).glob("*.json"):
             if receipt.stem not in known:
                 receipt.unlink()
+        for changes in (exports / keys.changes_prefix(manifest.state)).glob("*.parquet"):
+            place = keys.changes_place(changes.relative_to(exports).as_posix())
+            if place is None or place.version not in known:
+                changes.unlink()
         write_whole(exports / manifest.key, manifest.body)
 
 
@@ -178,56 +182,46 @@ def _read_sha256(store: ObjectStore, key: str) -> str:
     return digest.hexdigest()
 
 
-def repair(store: ObjectStore, state: str) -> None:
-    """Mend what a dead run left half published. Only for who has claimed the state."""
-    last = latest_manifest(store, state, take_back(store, state))
-    if last is not None:
-        _make_newest(store, last[0])
-
-
-def take_back(store: ObjectStore, state: str) -> frozenset[str]:
-    """Delete the files of a state that no manifest names; the versions that do exist.
-
-    Also those of earlier runs, which could not do so themselves while the store was away.
-    """
-    found = [stored.key for stored in store.list_objects(keys.state_prefix(state))]
-    published = {receipt.version for key in found if (receipt := keys.manifest_place(key))}
-    for key in found:
-        place = keys.snapshot_place(key) or keys.changes_place(key)
-        if place is not None and place.version not in {None, *published}:
-            store.delete(key)
-    return frozenset(published)
-
-
 def _publish_state(
-    store: ObjectStore, exports: Path, manifest: Manifest, run_id: str, hold: Callable[[], None]
+    store: ObjectStore,
+    exports: Path,
+    manifest: Manifest,
+    found: InStore,
+    run_id: str,
+    hold: Callable[[], None],
 ) -> Published:
-    versions = take_back(store, manifest.state)
-    last = latest_manifest(store, manifest.state, versions)
-    if last is not None:
-        newest, previous = last
+    take_back(store, found)
+    newest = found.newest
+    if newest is not None:
         if newest.says_the_same_as(manifest):
-            _make_newest(store, newest)
+            make_newest(store, newest)
+            let_go(store, found.held)
             ours = newest.run_id == run_id
             outcome = Outcome.PUBLISHED if ours else Outcome.UNCHANGED
-            return Published(outcome=outcome, manifest=newest, uploaded_bytes=0, versions=versions)
+            return Published(
+                outcome=outcome, manifest=newest, uploaded_bytes=0, versions=found.versions
+            )
         if newest.version >= manifest.version:
             raise ClockBehindError(
                 f"{manifest.state}: version {manifest.version} is not after the published "
                 f"{newest.version}: is this machine's clock behind?"
             )
-        manifest = manifest.model_copy(update={"previous": previous})
+        manifest = manifest.model_copy(update={"previous": found.previous})
     try:
         uploaded = _upload(store, exports, manifest, hold)
     except (StoreUnreachableError, ClaimLostError):
         raise  # the state's next run does it
     except OutreachError:
         with suppress(OutreachError):
-            take_back(store, manifest.state)
+            take_back(store, look(store, manifest.state))
         raise
-    _make_newest(store, manifest)
+    make_newest(store, manifest)
+    let_go(store, found.held)
     return Published(
-        outcome=Outcome.PUBLISHED, manifest=manifest, uploaded_bytes=uploaded, versions=versions
+        outcome=Outcome.PUBLISHED,
+        manifest=manifest,
+        uploaded_bytes=uploaded,
+        versions=found.versions,
     )
 
 
@@ -252,19 +246,3 @@ def _upload(store: ObjectStore, exports: Path, manifest: Manifest, hold: Callabl
     hold()  # whoever took the state from us has taken our files back, too
     store.put_bytes(manifest.key, manifest.body, metadata=marks)
     return sum(file.size_bytes for file in manifest.objects) + len(manifest.body)
-
-
-def _make_newest(store: ObjectStore, manifest: Manifest) -> None:
-    """Let the newest keys of a state show this manifest's files; those that do are left alone."""
-    for file in manifest.files:
-        newest = keys.newest_key(manifest.state, file.table, file.verdict)
-        if _sha256_of(store, newest) != file.sha256:
-            store.copy(file.key, newest)
-
-
-def _sha256_of(store: ObjectStore, key: str) -> str | None:
-    try:
-        return store.head(key).sha256
-    except (ObjectMissingError, StoreUnreachableError):
-        # Not knowing is no reason not to copy: in an outage a hybrid store can still do that.
-        return None

@@ -4,12 +4,12 @@ Plain DuckDB. What counts as bad is said by each table, in tables/; good and bad
 nothing is copied. What reaches Parquet is held against these facts in export.py.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from outreach_assets.steps.extract import STATE
 from outreach_assets.steps.private_duckdb import Duck
-from outreach_assets.tables.table import Severity, Table, Verdict, quoted
+from outreach_assets.tables.table import Rule, Severity, Table, Verdict, quoted
 
 REASONS = "validation_errors"
 """The column that a bad row has beyond the source's: every reason that applies, in rule order."""
@@ -70,14 +70,44 @@ def split_sql(duck: Duck, table: Table) -> Iterator[str]:
     """The statements that make `<table>_good` and `<table>_bad` from `<table>_raw`."""
     columns = ", ".join(quoted(name) for name in source_columns(duck, table))
     good, bad = _is_good(table), _is_bad(table)
-    named = ", ".join(f"CASE WHEN {rule.broken} THEN '{rule.name}' END" for rule in table.errors)
-    reasons = f"list_filter([{named}]::VARCHAR[], lambda reason: reason IS NOT NULL)"
+    rows = asked_rows(table, table.errors)
     yield f"""
         CREATE VIEW {table.judged(Verdict.GOOD)} AS
-        SELECT {columns}, {STATE} FROM {table.raw} WHERE {good}"""
+        SELECT {columns}, {STATE} FROM {rows} WHERE {good}"""
     yield f"""
         CREATE VIEW {table.judged(Verdict.BAD)} AS
-        SELECT {columns}, {reasons} AS {REASONS}, {STATE} FROM {table.raw} WHERE {bad}"""
+        SELECT {columns}, {reasons_sql(table)} AS {REASONS}, {STATE} FROM {rows} WHERE {bad}"""
+
+
+def reasons_sql(table: Table) -> str:
+    """SQL for the list of broken rules of severity error, in rule order; empty for a good row."""
+    named = ", ".join(f"CASE WHEN {rule.broken} THEN '{rule.name}' END" for rule in table.errors)
+    return f"list_filter([{named}]::VARCHAR[], lambda reason: reason IS NOT NULL)"
+
+
+def asked_rows(
+    table: Table, rules: Sequence[Rule], rows_of: Callable[[Table], str] = lambda t: t.raw
+) -> str:
+    """The relation that these rules are asked of: the rows, and what they ask of other tables.
+
+    `rows_of` names the relation that holds a table's rows with their `outreach_state`. Each linked
+    table is judged and joined once, however often the rules are asked; without a linked rule the
+    relation is the rows themselves.
+    """
+    linked = {rule.linked.is_bad: rule.linked for rule in rules if rule.linked is not None}
+    if not linked:
+        return rows_of(table)
+    columns, joins = "t.*", ""
+    for number, link in enumerate(linked.values()):
+        other, alias = link.table, f"linked_{number}"
+        key = quoted(other.key)
+        columns += f", {alias}.key IS NOT NULL AS {link.is_bad}"
+        # Of the same state only: a run of one state has no other state's rows to look at.
+        joins += f"""
+            LEFT JOIN (SELECT DISTINCT {key} AS key, {STATE} AS state
+                       FROM {asked_rows(other, other.errors, rows_of)} WHERE {_is_bad(other)})
+            AS {alias} ON {alias}.key = t.{quoted(link.column)} AND {alias}.state = t.{STATE}"""
+    return f"(SELECT {columns} FROM {rows_of(table)} AS t {joins})"
 
 
 def source_columns(duck: Duck, table: Table) -> list[str]:
@@ -104,20 +134,6 @@ def _is_bad(table: Table) -> str:
     return " OR ".join(rule.broken for rule in table.errors) or "FALSE"
 
 
-def reasons_to_hold(verdicts: Verdicts, state: str) -> list[str]:
-    """Why this state must not be published, as sentences; empty when it may."""
-    reasons = []
-    for name, by_state in verdicts.items():
-        verdict = by_state[state]
-        if verdict.keys_missing:
-            reasons.append(f"{verdict.keys_missing} {name} have no key")
-        if verdict.keys_repeated:
-            reasons.append(f"{verdict.keys_repeated} {name} have a key that another one has too")
-        if not verdict.adds_up:
-            reasons.append(f"{name}: {verdict.raw.rows} rows are not the good and the bad ones")
-    return reasons
-
-
 def key_tally(key: str) -> str:
     """SQL for the two columns of a Tally: count, and sum of key hashes (never NULL)."""
     return f"count(*), coalesce(sum(hash({quoted(key)})::HUGEINT), 0)"
@@ -141,7 +157,7 @@ def _verdict_sql(duck: Duck, table: Table) -> str:
             count(*) FILTER ({bad}), coalesce(sum(hash({key})::HUGEINT) FILTER ({bad}), 0),
             sum(hash({columns})::HUGEINT), count(*) FILTER ({key} IS NULL),
             count({key}) - count(DISTINCT {key}) {broken}
-        FROM {table.raw} GROUP BY {STATE}"""
+        FROM {asked_rows(table, table.rules)} GROUP BY {STATE}"""
 
 
 def _verdict(table: Table, row: Sequence[int]) -> StateVerdict:

@@ -1,6 +1,26 @@
 """All tables, in the order they are loaded: companies first, people find their state there."""
 
+from dataclasses import replace
+
 from outreach_assets.tables.companies import COMPANIES
-from outreach_assets.tables.people import PEOPLE
+from outreach_assets.tables.people import COMPANY_NOT_VALID, PEOPLE
+from outreach_assets.tables.table import Severity, Table
 
 TABLES = (COMPANIES, PEOPLE)
+"""With every rule's own severity. Names, keys and columns are the same whatever the settings say;
+who judges rows or shows severities takes `tables_for` instead."""
+
+
+def tables_for(company_not_valid: str) -> tuple[Table, ...]:
+    """The tables, people of a bad company judged as OUTREACH_COMPANY_NOT_VALID says."""
+    severities = {COMPANY_NOT_VALID: Severity(company_not_valid)}
+    return tuple(
+        replace(
+            table,
+            rules=tuple(
+                replace(rule, severity=severities.get(rule.name, rule.severity))
+                for rule in table.rules
+            ),
+        )
+        for table in TABLES
+    )

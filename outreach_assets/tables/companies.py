@@ -46,16 +46,19 @@ RULES = (
     Rule(
         name="company_name_missing",
         says="a company has a name",
+        complaint="Missing company name",
         sql="company_name IS NOT NULL",
     ),
     Rule(
         name="website_url_missing",
         says="a company has a website",
+        complaint="Missing website",
         sql="website_url IS NOT NULL",
     ),
     Rule(
         name="website_url_invalid",
         says="a website has a dot in it",
+        complaint="Invalid website",
         sql="website_url LIKE '%.%'",
         asked_when="website_url IS NOT NULL",
     ),
@@ -64,7 +67,9 @@ RULES = (
 COMPANIES = Table(
     name="companies",
     source="marketing.company_master",
+    singular="company",
     key="company_unique_id",
+    called="company_name",
     state=OwnState(column="address_state"),
     columns=COLUMNS,
     rules=RULES,

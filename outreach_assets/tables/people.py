@@ -1,7 +1,7 @@
 """People: marketing.people_master and what makes one good. A person's state is their company's."""
 
 from outreach_assets.tables.companies import COMPANIES
-from outreach_assets.tables.table import Column, Rule, StateOf, Table
+from outreach_assets.tables.table import Column, Linked, Rule, Severity, StateOf, Table
 
 COLUMNS = (
     Column(name="unique_id", type="text", means="The person's key"),
@@ -37,24 +37,40 @@ COLUMNS = (
     Column(name="email_verified_at", type="timestamptz", means="When it was verified"),
 )
 
+COMPANY_NOT_VALID = "company_not_valid"
+
 RULES = (
     Rule(
         name="email_invalid",
         says="an email is something, one @, something, a dot, something",
+        complaint="Missing or invalid email",
         # The whole of it must match; `~` would do today and become a partial match in DuckDB 2.
         sql=r"regexp_full_match(email, '[^@]+@[^@]+\.[^@]+')",
     ),
     Rule(
         name="title_missing",
         says="a person has a title",
+        complaint="Missing title",
         sql="title IS NOT NULL",
+    ),
+    Rule(
+        name=COMPANY_NOT_VALID,
+        complaint="Company is not valid",
+        says="a person's company is good, where it is known",
+        sql="NOT outreach_company_is_bad",
+        linked=Linked(
+            table=COMPANIES, column="company_unique_id", is_bad="outreach_company_is_bad"
+        ),
+        severity=Severity.WARN,  # or as OUTREACH_COMPANY_NOT_VALID says: catalogue.py
     ),
 )
 
 PEOPLE = Table(
     name="people",
     source="marketing.people_master",
+    singular="person",
     key="unique_id",
+    called="coalesce(full_name, nullif(concat_ws(' ', first_name, last_name), ''))",
     state=StateOf(table=COMPANIES, column="company_unique_id"),
     columns=COLUMNS,
     rules=RULES,

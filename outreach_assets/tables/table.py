@@ -29,6 +29,19 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Linked:
+    """What a rule asks of another table's row, which must be in the same state's."""
+
+    table: "Table"
+    column: str
+    """The column here that holds the other table's key."""
+
+    is_bad: str
+    """The column that the rule's SQL may ask: TRUE when the other row is bad, FALSE when it is
+    good, unknown or not there. validate.py makes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rule:
     """One question a row is asked. It is broken by every answer that is not TRUE, NULL included."""
 
@@ -38,11 +51,17 @@ class Rule:
     says: str
     """When a row is good, as a sentence."""
 
+    complaint: str
+    """What is wrong with a row that breaks it, for the people who mend it: `Missing website`."""
+
     sql: str
     """A DuckDB predicate over the table's columns."""
 
     asked_when: str = "TRUE"
     """A DuckDB predicate: rows for which it is not TRUE are not asked."""
+
+    linked: Linked | None = None
+    """Set when the SQL asks another table's row, too."""
 
     severity: Severity = Severity.ERROR
 
@@ -54,8 +73,16 @@ class Rule:
     @property
     def fingerprint(self) -> str:
         """Eight hex digits that change when what the rule asks, or what breaking it does, does."""
-        asked = [self.name, self.sql, self.asked_when, self.severity]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]
+        return hashlib.sha256(json.dumps(self.asked).encode()).hexdigest()[:8]
+
+    @property
+    def asked(self) -> list[object]:
+        """What makes this rule what it is; the rules of the other table where it asks that."""
+        own: list[object] = [self.name, self.sql, self.asked_when, self.severity]
+        if self.linked is None:
+            return own
+        others = [rule.asked for rule in self.linked.table.errors]
+        return [*own, self.linked.table.name, self.linked.column, others]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +122,13 @@ class Table:
     source: str
     """Schema and table in Neon."""
 
+    singular: str
+    """What one row is: the failure type of a bad one."""
+
     key: str
+    called: str
+    """SQL for what people call a row by; NULL where it has no name."""
+
     state: "OwnState | StateOf"
     """How a row finds its state."""
 
@@ -118,6 +151,7 @@ class Table:
     def needed_columns(self) -> set[str]:
         """The columns without which a row cannot be told apart, placed or judged."""
         asked = set(re.findall(r"\w+", " ".join(f"{r.sql} {r.asked_when}" for r in self.rules)))
+        asked |= {rule.linked.column for rule in self.rules if rule.linked}
         return asked.intersection(c.name for c in self.columns) | {self.key, self.state.column}
 
     @property
@@ -128,7 +162,7 @@ class Table:
 
 def fingerprint(tables: Sequence[Table]) -> str:
     """Sixteen hex digits that change when a rule does: its name, SQL, severity or place."""
-    rules = [[t.name, r.name, r.sql, r.asked_when, r.severity] for t in tables for r in t.rules]
+    rules = [[t.name, *r.asked] for t in tables for r in t.rules]
     return hashlib.sha256(json.dumps(rules).encode()).hexdigest()[:16]
 
 

@@ -1,5 +1,6 @@
 """A database, a store and a Dagster instance, and what the sensor asks for there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from outreach_assets.assets.asked_states import states_of
 from outreach_assets.definitions import build_defs
 from outreach_assets.jobs import REFRESH_TABLES
 from outreach_assets.resources import NeonResource
-from outreach_assets.steps.changes import changed_states, place_published_to, record_versions
+from outreach_assets.steps.changed_states import changed_states, place_published_to, record_versions
 from outreach_assets.steps.record import Ending, Status
 from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.table import Table
 from outreach_core.postgres import Postgres
 from outreach_core.settings import Settings
-from sensors.changed_states import changed_states_sensor
+from sensors.changed_states import build_changed_states_sensor
 from tests.given import COMPANY_MASTER, a_company, a_person, given_rows, given_sql
 
 
@@ -44,11 +46,11 @@ class Place:
     def place(self) -> str:
         return place_published_to(LocalStore(self.home / "store"))
 
-    def asked(self) -> list[str]:
+    def asked(self, tables: Sequence[Table] = TABLES) -> list[str]:
         """The states the sensor asks for now."""
         context = dg.build_sensor_context(self.instance, resources=self.resources)
         with context:
-            found = changed_states_sensor.evaluate_tick(context)
+            found = build_changed_states_sensor(tables).evaluate_tick(context)
         self.requests = list(found.run_requests or ())
         self.events = list(found.asset_events)
         self.skipped = found.skip_message

@@ -15,14 +15,13 @@ from outreach_assets.definitions import build_defs
 from outreach_assets.jobs import REFRESH_TABLES
 from outreach_assets.resources import PrivateDuckDBResource
 from outreach_assets.retries import ONCE_TAG
-from outreach_assets.steps.changes import changed_states
+from outreach_assets.steps.changed_states import changed_states
 from outreach_assets.steps.record import NotMigratedError, Status
 from outreach_assets.steps.source import held_snapshot
 from outreach_assets.steps.source_versions import source_versions
 from outreach_assets.tables.catalogue import TABLES
 from outreach_core.settings import Settings
 from outreach_core.states import ALL_STATES
-from sensors import changed_states as sensor_module
 from tests.given import (
     COMPANY_MASTER,
     PEOPLE_MASTER,
@@ -86,14 +85,11 @@ def test_a_type_without_a_hash_and_an_enum_with_a_new_name_are_seen(place: Place
     assert place.asked() == ["WV"]
 
 
-def test_a_rule_that_changed_asks_for_every_state(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rule_that_changed_asks_for_every_state(place: Place) -> None:
     given_three_neighbours(place)
     companies, people = TABLES
     stricter = replace(companies, rules=companies.rules[1:])
-    monkeypatch.setattr(sensor_module, "TABLES", (stricter, people))
-    assert place.asked() == list(ALL_STATES)
+    assert place.asked((stricter, people)) == list(ALL_STATES)
     assert place.requests[0].tags["outreach/what_changed"] == "rules"
 
 

@@ -80,6 +80,12 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_DUCKDB_THREADS": "2",
         "OUTREACH_DUCKDB_TEMP_GB": "7",
         "OUTREACH_STORAGE_BUDGET_DOLLARS": "2.5",
+        "OUTREACH_MAX_BAD_SHARE": "0.2",
+        "OUTREACH_MAX_BAD_SHARE_BY_STATE": "WV=0.25,PR=0.5",
+        "OUTREACH_MAX_ROW_CHANGE": "0.4",
+        "OUTREACH_MAX_ROW_CHANGE_BY_STATE": "unassigned=2.0",
+        "OUTREACH_COMPANY_NOT_VALID": "error",
+        "OUTREACH_ALLOW_MASTER_WRITES": "True",
         "OUTREACH_SCHEDULE_TIMEZONE": "America/New_York",
         "OUTREACH_NIGHTLY_REFRESH_SCHEDULE": "*/5 1-4 * jan-mar mon,fri",
         "OUTREACH_STORE_USAGE_SCHEDULE": "0 0 29 2 *",
@@ -88,6 +94,8 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
     settings = load(**values)
     for name, value in values.items():
         found = getattr(settings, name.lower())
+        if isinstance(found, dict):
+            found = ",".join(f"{state}={share}" for state, share in found.items())
         assert str(found.get_secret_value() if isinstance(found, SecretStr) else found) == value
 
 
@@ -109,6 +117,9 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("STORAGE_MODE", "hybird", "did you mean hybrid"),
         ("STORAGE_MODE", "ftp", "local, s3, hybrid"),
         ("NEON_SSLMODE", "requird", "did you mean require"),
+        ("OUTREACH_MAX_BAD_SHARE_BY_STATE", "WV:0.5", "such as WY=0.25,PR=0.5"),
+        ("OUTREACH_MAX_ROW_CHANGE_BY_STATE", "XX=0.5", "unknown state XX"),
+        ("OUTREACH_COMPANY_NOT_VALID", "eror", "did you mean error"),
         ("NEON_PORT", "5432x", "a whole number, 1 to 65535"),
         ("NEON_PORT", "70000", "a whole number, 1 to 65535"),
         ("NEON_HOST", "https://ep-x.neon.tech", "NEON_CONNECTION_STRING"),
@@ -129,6 +140,7 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("B2_VALIDATION_FAILURES_PREFIX", "a/../b", "the beginning of a key"),
         ("OUTREACH_HOME", "~nobody-of-that-name/x", "no user of that name"),
         ("OUTREACH_STATES_PER_RUN", "0", "1 or more"),
+        ("OUTREACH_ALLOW_MASTER_WRITES", "yes", "true or false"),
         ("OUTREACH_DUCKDB_MEMORY_MB", "4 GB", "64 or more"),
         ("OUTREACH_DUCKDB_THREADS", "-1", "1 or more"),
         ("OUTREACH_DUCKDB_TEMP_GB", "1.5", "1 or more"),

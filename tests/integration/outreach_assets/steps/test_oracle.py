@@ -16,6 +16,7 @@ from b2_resources import keys
 from b2_resources.local_store import LocalStore
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.upload import Outcome, Published, publish
+from outreach_assets.tables.catalogue import tables_for
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.sample_data import SampleSize, SampleTarget, load_sample
@@ -29,6 +30,8 @@ STATES = {
 }
 PLACES = [*sorted(STATES), "unassigned"]
 
+COMPANY_NOT_VALID = "company_not_valid"
+
 Values = tuple[object, ...]
 
 
@@ -39,6 +42,7 @@ class Judgement:
     state: str
     reasons: list[str]
     values: Values
+    warnings: list[str]
 
 
 def company_reasons(row: Mapping[str, object]) -> Iterator[str]:
@@ -51,12 +55,16 @@ def company_reasons(row: Mapping[str, object]) -> Iterator[str]:
         yield "website_url_invalid"
 
 
-def person_reasons(row: Mapping[str, object]) -> Iterator[str]:
+def person_reasons(
+    row: Mapping[str, object], company: Mapping[str, object] | None
+) -> Iterator[str]:
     email = row["email"]
     if email is None or not is_email(str(email)):
         yield "email_invalid"
     if row["title"] is None:
         yield "title_missing"
+    if company is not None and any(True for _ in company_reasons(company)):
+        yield COMPANY_NOT_VALID
 
 
 def is_email(text: str) -> bool:
@@ -67,7 +75,7 @@ def is_email(text: str) -> bool:
     return any(dot not in (0, len(after) - 1) for dot, c in enumerate(after) if c == ".")
 
 
-def judgements(postgres: Postgres, table: str) -> dict[str, Judgement]:
+def judgements(postgres: Postgres, table: str, warns_of: Sequence[str]) -> dict[str, Judgement]:
     """The oracle's answer for every row, by key."""
     companies = dict(read(postgres, "marketing.company_master", "company_unique_id"))
     if table == "companies":
@@ -76,17 +84,21 @@ def judgements(postgres: Postgres, table: str) -> dict[str, Judgement]:
                 state=place(row["address_state"]),
                 reasons=list(company_reasons(row)),
                 values=as_arriving(row),
+                warnings=[],
             )
             for key, row in companies.items()
         }
-    return {
-        key: Judgement(
-            state=place(companies.get(str(row["company_unique_id"]), {}).get("address_state")),
-            reasons=list(person_reasons(row)),
+    people = {}
+    for key, row in read(postgres, "marketing.people_master", "unique_id"):
+        company = companies.get(str(row["company_unique_id"]))
+        broken = list(person_reasons(row, company))
+        people[key] = Judgement(
+            state=place((company or {}).get("address_state")),
+            reasons=[name for name in broken if name not in warns_of],
             values=as_arriving(row),
+            warnings=[name for name in broken if name in warns_of],
         )
-        for key, row in read(postgres, "marketing.people_master", "unique_id")
-    }
+    return people
 
 
 def place(state: object) -> str:
@@ -133,9 +145,12 @@ def published_rows(
         yield by_file[file], broken, tuple(values)
 
 
-def publish_everything(postgres: Postgres, home: Path) -> tuple[LocalStore, Sequence[Manifest]]:
+def publish_everything(
+    postgres: Postgres, home: Path, company_not_valid: str
+) -> tuple[LocalStore, Sequence[Manifest]]:
     store = LocalStore(home / "store")
-    manifests = list(export_states(postgres, home, PLACES).values())
+    tables = tables_for(company_not_valid)
+    manifests = list(export_states(postgres, home, PLACES, tables=tables).values())
     for outcome in publish(store, home / "exports", manifests).values():
         assert isinstance(outcome, Published)
         assert outcome.outcome is Outcome.PUBLISHED
@@ -159,23 +174,32 @@ def disagreements(
 
 
 @pytest.mark.parametrize(
-    "size",
-    [SampleSize.DEMO, pytest.param(SampleSize.S, marks=pytest.mark.slow)],
-    ids=str,
+    ("size", "company_not_valid"),
+    [
+        (SampleSize.DEMO, "warn"),
+        (SampleSize.DEMO, "error"),
+        pytest.param(SampleSize.S, "warn", marks=pytest.mark.slow),
+        pytest.param(SampleSize.S, "error", marks=pytest.mark.slow),
+    ],
 )
 def test_the_oracle_agrees_with_every_row(
-    postgres: Postgres, tmp_path: Path, size: SampleSize
+    postgres: Postgres, tmp_path: Path, size: SampleSize, company_not_valid: str
 ) -> None:
     migrate(postgres)
     load_sample(postgres, size=size, seed=11, target=SampleTarget.EMBEDDED)
-    store, manifests = publish_everything(postgres, tmp_path)
+    store, manifests = publish_everything(postgres, tmp_path, company_not_valid)
+    warns_of = [COMPANY_NOT_VALID] if company_not_valid == "warn" else []
     for table, rows in (("companies", size.companies), ("people", size.people)):
-        expected = judgements(postgres, table)
+        expected = judgements(postgres, table, warns_of)
         assert len(expected) == rows
         assert list(disagreements(store, table, expected)) == []
         reasons = Counter(reason for found in expected.values() for reason in found.reasons)
         for reason, count in reasons.items():
             assert sum(manifest.reasons[reason] for manifest in manifests) == count
+        warned = Counter(name for found in expected.values() for name in found.warnings)
+        for name, count in warned.items():
+            assert sum(manifest.warnings[name] for manifest in manifests) == count
+    assert COMPANY_NOT_VALID in (warned if warns_of else reasons)
 
 
 @pytest.mark.parametrize("table", ["company_master", "people_master"])

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from outreach_assets.steps.export import Judged
+from outreach_assets.steps.kill_switches import KillSwitches, tripped
 from outreach_assets.steps.private_duckdb import Duck
-from outreach_assets.steps.validate import reasons_to_hold
 from outreach_assets.tables.catalogue import TABLES
 from outreach_assets.tables.people import PEOPLE
 from outreach_assets.tables.table import Table
@@ -108,6 +109,11 @@ def given_repeated_companies(postgres: Postgres, first: str, second: str) -> Non
     given_rows(postgres, companies, [a_person()])
 
 
+def why_held(judged: Judged, state: str) -> list[str]:
+    verdicts = {name: by_state[state] for name, by_state in judged.verdicts.items()}
+    return [one.says for one in tripped(KillSwitches(), state, verdicts, None)]
+
+
 @pytest.mark.parametrize("states", [ALL_STATES, ("WV",)], ids=["all", "some"])
 def test_a_company_that_is_there_twice_does_not_double_its_people(
     postgres: Postgres, duck: Duck, states: Sequence[str]
@@ -121,7 +127,7 @@ def test_a_company_that_is_there_twice_holds_its_state(
     postgres: Postgres, duck: Duck, states: Sequence[str]
 ) -> None:
     given_repeated_companies(postgres, "WV", "WV")
-    held = reasons_to_hold(judge(duck, postgres, states).verdicts, "WV")
+    held = why_held(judge(duck, postgres, states), "WV")
     assert held == ["1 companies have a key that another one has too"]
 
 
@@ -144,5 +150,5 @@ def test_a_row_without_a_key_holds_its_state(postgres: Postgres, duck: Duck) -> 
         "ALTER TABLE marketing.people_master ALTER unique_id DROP NOT NULL",
     )
     given_rows(postgres, [a_company()], [{**a_person(), "unique_id": None}])
-    held = reasons_to_hold(judge(duck, postgres).verdicts, "WV")
+    held = why_held(judge(duck, postgres), "WV")
     assert held == ["1 people have no key"]

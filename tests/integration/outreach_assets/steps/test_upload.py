@@ -23,6 +23,7 @@ from outreach_assets.steps.manifest import (
     latest_manifest,
     manifest_versions,
 )
+from outreach_assets.steps.published import repair
 from outreach_assets.steps.upload import (
     ClockBehindError,
     NothingExportedError,
@@ -31,7 +32,6 @@ from outreach_assets.steps.upload import (
     differing_objects,
     exported_snapshots,
     publish,
-    repair,
     settle_exports,
 )
 from outreach_core.errors import OutreachError

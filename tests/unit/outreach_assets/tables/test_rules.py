@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from outreach_assets.steps.private_duckdb import Duck
-from outreach_assets.steps.validate import split_rows
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.steps.validate import asked_rows, split_rows
+from outreach_assets.tables.catalogue import TABLES, tables_for
 from outreach_assets.tables.companies import COMPANIES
 from outreach_assets.tables.people import PEOPLE
 from outreach_assets.tables.table import Rule, Severity, Table, Verdict, fingerprint, quoted
@@ -81,7 +81,7 @@ CASES = [
         ["company_name_missing", "website_url_invalid"],
     ),
 ]
-ALWAYS = Rule(name="always", says="is so", sql="TRUE")
+ALWAYS = Rule(name="always", says="is so", complaint="Not so", sql="TRUE")
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,7 @@ def drop_views(duck: Duck, table: Table) -> None:
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_rule_judges_as_its_table_says(duck: Duck, table: Table) -> None:
     cases = [(fields, reasons) for of, fields, reasons in CASES if of is table]
+    given_raw(duck, COMPANIES, [])
     given_raw(duck, table, [a_row(table, f"{n}", fields) for n, (fields, _) in enumerate(cases)])
     drop_views(duck, table)
     split_rows(duck, [table], ["WV"])
@@ -120,30 +121,91 @@ def test_every_rule_judges_as_its_table_says(duck: Duck, table: Table) -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_no_rule_answers_null_to_a_row_of_nulls(duck: Duck, table: Table) -> None:
+    given_raw(duck, COMPANIES, [a_company(company_name=None)])
     given_raw(duck, table, [{}, *(a_row(t, "k", f) for t, f, _ in CASES if t is table)])
     for rule in table.rules:
-        found = duck.execute(f"SELECT count(*) FROM {table.raw} WHERE ({rule.broken}) IS NULL")
+        rows = asked_rows(table, [rule])
+        found = duck.execute(f"SELECT count(*) FROM {rows} WHERE ({rule.broken}) IS NULL")
         assert found.fetchall() == [(0,)]
 
 
 @pytest.mark.parametrize("answer", ["NULL", "TRUE", "FALSE", "NULL::BOOLEAN"])
 @pytest.mark.parametrize("asked", ["NULL", "TRUE", "FALSE"])
 def test_a_rule_is_broken_by_every_answer_but_true(duck: Duck, answer: str, asked: str) -> None:
-    rule = Rule(name="r", says="s", sql=answer, asked_when=asked)
+    rule = Rule(name="r", says="s", complaint="Not s", sql=answer, asked_when=asked)
     [(broken,)] = duck.execute(f"SELECT {rule.broken}").fetchall()
     assert broken is (asked == "TRUE" and answer != "TRUE")
 
 
 def test_a_warning_is_counted_and_moves_nothing(duck: Duck) -> None:
-    warning = Rule(name="bio_missing", says="has", sql="bio <> ''", severity=Severity.WARN)
+    warning = Rule(
+        name="bio_missing",
+        says="has",
+        complaint="Missing bio",
+        sql="bio <> ''",
+        severity=Severity.WARN,
+    )
     table = replace(PEOPLE, rules=[warning, *PEOPLE.rules])
+    given_raw(duck, COMPANIES, [])
     given_raw(duck, table, [a_person("p1"), a_person("p2", title=None), a_person("p3", bio="x")])
     drop_views(duck, table)
     verdict = split_rows(duck, [table], ["WV"])["people"]["WV"]
-    assert verdict.warnings == {"bio_missing": 2}
+    assert verdict.warnings == {"bio_missing": 2, "company_not_valid": 0}
     assert verdict.reasons == {"email_invalid": 0, "title_missing": 1}
     assert reasons_by_key(duck, table) == {"p1": [], "p2": ["title_missing"], "p3": []}
     assert verdict.adds_up
+
+
+COMPANIES_OF_BOTH_KINDS = [
+    a_company("good"),
+    a_company("nameless", company_name=None),
+    a_company("dotless", website_url="x"),
+    a_company("elsewhere", outreach_state="PA", company_name=None),
+    a_company("elsewhere"),
+    a_company("twice", company_name=None),
+    a_company("twice"),
+    {"company_name": None},
+]
+PEOPLE_OF_BAD_COMPANIES = {"nameless", "dotless", "twice"}
+
+
+def people_of_every_company() -> list[dict[str, object]]:
+    known = {str(row.get("company_unique_id")) for row in COMPANIES_OF_BOTH_KINDS}
+    people = [a_person(key, company_unique_id=key) for key in sorted(known - {"None"})]
+    return [*people, a_person("of none", company_unique_id=None), a_person("of unknown")]
+
+
+@pytest.mark.parametrize("severity", Severity)
+def test_a_person_is_judged_by_their_own_state_s_company(duck: Duck, severity: Severity) -> None:
+    companies, people = tables_for(severity)
+    given_raw(duck, companies, COMPANIES_OF_BOTH_KINDS)
+    given_raw(duck, people, people_of_every_company())
+    for table in (companies, people):
+        drop_views(duck, table)
+    verdict = split_rows(duck, [companies, people], ["WV", "PA"])["people"]["WV"]
+    warned = severity is Severity.WARN
+    assert {**verdict.warnings, **verdict.reasons}["company_not_valid"] == 3
+    assert ("company_not_valid" in verdict.warnings) is warned
+    found = {key for key, reasons in reasons_by_key(duck, people).items() if reasons}
+    assert found == (set() if warned else PEOPLE_OF_BAD_COMPANIES)
+    assert verdict.bad.rows == (0 if warned else 3)
+    assert verdict.adds_up
+
+
+def test_the_fingerprint_of_a_linked_rule_changes_with_the_other_table_s_rules() -> None:
+    rule = PEOPLE.rules[-1]
+    assert rule.linked is not None
+    looser = replace(COMPANIES, rules=COMPANIES.rules[1:])
+    other = replace(rule, linked=replace(rule.linked, table=looser))
+    assert other.fingerprint != rule.fingerprint
+    assert len({rule.fingerprint for table in TABLES for rule in table.rules}) == 6
+
+
+def test_only_severities_differ_between_settings() -> None:
+    assert tables_for("warn") == TABLES
+    known = {rule for table in TABLES for rule in table.rules}
+    [other] = [rule for t in tables_for("error") for rule in t.rules if rule not in known]
+    assert other == replace(PEOPLE.rules[-1], severity=Severity.ERROR)
 
 
 def test_a_table_without_rules_has_only_good_rows(duck: Duck) -> None:
@@ -196,6 +258,7 @@ def test_a_quoted_name_is_one_name(name: str) -> None:
 
 
 def test_good_and_bad_views_have_the_columns_the_page_promises(duck: Duck, tmp_path: Path) -> None:
+    given_raw(duck, COMPANIES, [])
     given_raw(duck, PEOPLE, [])
     drop_views(duck, PEOPLE)
     split_rows(duck, [PEOPLE], ["WV"])
