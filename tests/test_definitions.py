@@ -167,3 +167,22 @@ def test_rows_are_judged_by_the_severity_in_the_settings(severity: str) -> None:
     defs = build_defs(Settings(outreach_company_not_valid=severity))
     specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
     assert f"`company_not_valid` ({severity})" in str(specs["duckdb/people_bad"].description)
+
+
+def test_what_is_published_has_a_freshness_policy() -> None:
+    with_policy = {a.key.to_user_string() for a in ASSETS if a.freshness_policy is not None}
+    assert with_policy == set(GROUPS["upload"])
+
+
+def test_schedules_run_at_the_settings_times_in_their_zone() -> None:
+    settings = Settings(
+        outreach_schedule_timezone="America/New_York",
+        outreach_nightly_refresh_schedule="1 2 * * *",
+        outreach_store_usage_schedule="3 4 * * *",
+    )
+    found = {s.name: s for s in build_defs(settings).schedules or ()}
+    times = {name: (s.cron_schedule, s.execution_timezone) for name, s in found.items()}
+    assert times == {
+        "nightly_refresh_schedule": ("1 2 * * *", "America/New_York"),
+        "store_usage_schedule": ("3 4 * * *", "America/New_York"),
+    }

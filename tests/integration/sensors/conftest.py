@@ -1,5 +1,6 @@
 """A place of each test's own, its tables made and empty."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -11,8 +12,10 @@ from tests.integration.sensors.place import Place
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> dg.DagsterInstance:
-    return dg.DagsterInstance.ephemeral(tempdir=str(tmp_path))
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path / "dagster")) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from outreach_core.postgres import Postgres
 from outreach_core.settings import Settings
 from sensors.changed_states import build_changed_states_sensor
 from tests.given import COMPANY_MASTER, a_company, a_person, given_rows, given_sql
+from tests.integration.outreach_assets.assets.chain_at_hand import ChainAtHand
 
 
 @dataclass(kw_only=True)
@@ -55,6 +56,14 @@ class Place:
         self.events = list(found.asset_events)
         self.skipped = found.skip_message
         return [state for request in self.requests for state in states_of(request.tags)]
+
+    @property
+    def chain(self) -> ChainAtHand:
+        return ChainAtHand(postgres=self.postgres, home=self.home, instance=self.instance)
+
+    def run(self, request: dg.RunRequest) -> bool:
+        """What was asked for, really run; True when it succeeded."""
+        return self.chain.run(states_of(request.tags)).success
 
     def run_all_changed(self, status: Status = Status.PUBLISHED, run_id: str = "run") -> None:
         """As if a run had ended for each state that has changed."""

@@ -11,10 +11,7 @@ import pytest
 from outreach_assets.assets import asked_states
 from outreach_assets.assets.asked_states import FIRST_PAUSE, failed_attempts, states_of
 from outreach_assets.assets.chain import source_key
-from outreach_assets.definitions import build_defs
-from outreach_assets.jobs import REFRESH_TABLES
-from outreach_assets.resources import PrivateDuckDBResource
-from outreach_assets.retries import ONCE_TAG
+from outreach_assets.schedules import build_schedules
 from outreach_assets.steps.changed_states import changed_states
 from outreach_assets.steps.record import NotMigratedError, Status
 from outreach_assets.steps.source import held_snapshot
@@ -209,24 +206,6 @@ def test_the_sensor_works_behind_a_transaction_pooler(place: Place, tmp_path: Pa
         assert place.asked() == []
 
 
-@pytest.fixture
-def job(place: Place) -> dg.JobDefinition:
-    """The chain, around the place's database and store."""
-    duck = PrivateDuckDBResource(home=str(place.home))
-    return build_defs(Settings(), {**place.resources, "private_duckdb": duck}).resolve_job_def(
-        REFRESH_TABLES
-    )
-
-
-def run(place: Place, job: dg.JobDefinition, request: dg.RunRequest) -> bool:
-    return job.execute_in_process(
-        instance=place.instance,
-        raise_on_error=False,
-        tags={**request.tags, ONCE_TAG: "true"},
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    ).success
-
-
 def observed(place: Place, key: dg.AssetKey, state: str) -> str:
     """The version of a source in a state as Dagster knows it."""
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[state])
@@ -237,7 +216,7 @@ def observed(place: Place, key: dg.AssetKey, state: str) -> str:
 
 
 def test_what_the_sensor_asks_for_is_run_once_whether_published_or_held(
-    place: Place, job: dg.JobDefinition
+    place: Place,
 ) -> None:
     given_three_neighbours(place)
     edit(place, "WV", "WY")
@@ -247,26 +226,48 @@ def test_what_the_sensor_asks_for_is_run_once_whether_published_or_held(
     )
     given_rows(place.postgres, people=[a_person("WY", company_unique_id="WY")])
     assert place.asked() == ["WV", "WY"]
-    assert not run(place, job, place.requests[0])  # WY is held
+    assert not place.run(place.requests[0])  # WY is held
     assert place.asked() == []
     with place.postgres.connect() as connection:
         rows = connection.execute("SELECT DISTINCT state, status FROM shq.source_versions")
         assert {("WV", "published"), ("WY", "held")} <= set(rows.fetchall())
 
 
-def test_a_run_tells_dagster_what_it_was_made_from(place: Place, job: dg.JobDefinition) -> None:
+def test_a_run_tells_dagster_what_it_was_made_from(place: Place) -> None:
     given_three_neighbours(place)
     edit(place, "WV")
-    assert run(place, job, dg.RunRequest(tags={"dagster/partition": "WV"}))
+    assert place.chain.run(["WV"]).success
     with held_snapshot(place.postgres) as snapshot:
         versions = source_versions(snapshot, TABLES, ["WV"])["WV"]
     assert observed(place, source_key(TABLES[0]), "WV") == versions["companies"]
 
 
-def test_a_run_whose_store_refused_is_still_to_be_done(place: Place, job: dg.JobDefinition) -> None:
+def test_a_run_whose_store_refused_is_still_to_be_done(place: Place) -> None:
     given_three_neighbours(place)
     edit(place, "WV")
     (place.home / "store").write_text("no folder")
     assert place.asked() == ["WV"]
-    assert not run(place, job, place.requests[0])
+    assert not place.run(place.requests[0])
     assert list(changed_states(place.postgres, TABLES, place.place)) == ["WV"]
+
+
+def nightly(place: Place) -> list[list[str]]:
+    """The states of each run that the nightly schedule asks for now."""
+    schedule = build_schedules(Settings(), TABLES)[0]
+    with dg.build_schedule_context(place.instance, resources=place.resources) as context:
+        asked = schedule.evaluate_tick(context).run_requests or ()
+    return [states_of(request.tags) for request in asked]
+
+
+def test_the_nightly_schedule_asks_for_what_changed_and_is_not_at_work_and_waits_for_nobody(
+    place: Place,
+) -> None:
+    (place.home / "lasting").mkdir()
+    with dg.DagsterInstance.local_temp(str(place.home / "lasting")) as place.instance:
+        given_three_neighbours(place)
+        assert nightly(place) == []
+        edit(place, "WI", "WV", "WY")
+        place.launch(dg.RunRequest(tags={"dagster/partition": "WV"}), dg.DagsterRunStatus.STARTED)
+        assert place.asked() == ["WI", "WY"]
+        place.launch(place.requests[0], dg.DagsterRunStatus.FAILURE)
+        assert (place.asked(), nightly(place)) == (["WY"], [["WI"], ["WY"]])
