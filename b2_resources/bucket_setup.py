@@ -16,6 +16,7 @@ from b2_resources.object_store import ObjectStore, StoreRefusedError
 from b2_resources.s3_client import S3Client
 from b2_resources.s3_multipart import abort_stale_uploads, open_uploads
 from b2_resources.s3_store import S3Store
+from b2_resources.s3_versions import listed_versions
 from b2_resources.s3_wire import Ask
 from outreach_core.findings import Finding, Result
 
@@ -76,14 +77,14 @@ def usage(store: ObjectStore, *, prefix: str = "") -> Usage:
 def _bucket_usage(store: S3Store, prefix: str) -> Usage:
     uploads = sum(1 for _ in open_uploads(store.client, prefix))
     try:
-        versions = list(_version_sizes(store.client, prefix))
+        versions = list(listed_versions(store.client, prefix))
     except StoreRefusedError:
         versions = []
     if not versions:
         sizes = [found.size_bytes for found in store.list_objects(prefix)]
         return Usage(objects=len(sizes), size_bytes=sum(sizes), open_uploads=uploads)
-    latest = [size for size, is_latest in versions if is_latest and size is not None]
-    hidden = [size or 0 for size, is_latest in versions if not is_latest or size is None]
+    latest = [v.size_bytes for v in versions if v.is_latest and not v.is_marker]
+    hidden = [v.size_bytes for v in versions if not v.is_latest or v.is_marker]
     return Usage(
         objects=len(latest),
         size_bytes=sum(latest),
@@ -91,25 +92,6 @@ def _bucket_usage(store: S3Store, prefix: str) -> Usage:
         hidden_bytes=sum(hidden),
         open_uploads=uploads,
     )
-
-
-def _version_sizes(client: S3Client, prefix: str) -> Iterator[tuple[int | None, bool]]:
-    """Size (None for a hide marker) and whether it is the latest."""
-    marker: list[tuple[str, str]] = []
-    while True:
-        query = [("versions", ""), ("prefix", prefix), ("max-keys", "1000"), *marker]
-        got = client.ask(Ask(method="GET", query=query), charge=Charge.LIST)
-        page = ET.fromstring(got.body)  # noqa: S314 expat refuses bombs
-        for kind in ("Version", "DeleteMarker"):
-            for entry in page.iterfind(f"{{*}}{kind}"):
-                size = int(entry.findtext("{*}Size") or 0) if kind == "Version" else None
-                yield size, entry.findtext("{*}IsLatest") == "true"
-        if page.findtext("{*}IsTruncated") != "true":
-            return
-        marker = [
-            ("key-marker", page.findtext("{*}NextKeyMarker") or ""),
-            ("version-id-marker", page.findtext("{*}NextVersionIdMarker") or ""),
-        ]
 
 
 def _rule(client: S3Client, name: str, element: str, rule: str, found: str) -> Finding:

@@ -4,8 +4,11 @@ A key is a path with `/` between its parts, the same in a bucket and in a folder
 it is no business of this file.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
+from datetime import date
+from urllib.parse import quote, unquote
 
 from outreach_core.errors import PermanentError
 from outreach_core.states import UNASSIGNED, checked_states
@@ -32,7 +35,17 @@ _SNAPSHOT = re.compile(
 )
 _MANIFEST = re.compile(_STATE + rf"manifests/(?P<version>{VERSION})\.json")
 _CHANGES = re.compile(_STATE + rf"changes/verdict_changes_(?P<version>{VERSION})\.parquet")
+_PRUNED = re.compile(_STATE + rf"pruned/(?P<version>{VERSION})\.json")
 _HELD = re.compile(_STATE + rf"held/(?P<version>{VERSION})/[a-z][a-z0-9_]*\.(?:parquet|json)")
+_FAILURES = re.compile(
+    r"(?P<date>\d{4}-\d{2}-\d{2})/(?P<type>[a-z]+)_failures_(?P<pipeline>[^/]*?)"
+    r"(?:-BATCH-(?P<batch>\d{3,}))?(?:-(?P<later>[2-9]|[1-9]\d{1,2}))?\.(?P<extension>[a-z]+)"
+)
+_NOT_IN_A_NAME = re.compile(f"[%/]|{REFUSED_CHARACTERS.pattern}")
+MAX_PIPELINE_BYTES = 180  # of a name's 255, which also says type, batch and extension
+
+AUDIT_PREFIX = "audit/"
+_AUDIT = re.compile(r"audit/\d{4}/\d{2}/audit_(?P<day>\d{8})\.parquet")
 
 
 class KeyRefusedError(PermanentError):
@@ -55,6 +68,23 @@ class VersionPlace:
 
     state: str
     version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailuresPlace:
+    """What the key of exported failures says, below the prefix."""
+
+    exported_on: date
+    """When its rows were claimed, in UTC; not when it was uploaded."""
+
+    failure_type: str
+    pipeline_id: str
+    extension: str
+    batch: int | None = None
+    """Of a numbered batch, from 1."""
+
+    later: int = 1
+    """2 and more for an export that would else have the name of an earlier one."""
 
 
 def snapshot_key(state: str, table: str, verdict: str, version: str) -> str:
@@ -82,6 +112,16 @@ def changes_prefix(state: str) -> str:
     return f"{state_prefix(state)}changes/"
 
 
+def pruned_key(state: str, version: str) -> str:
+    """The receipt of a version that retention has removed: what its manifest was, byte for byte."""
+    return f"{pruned_prefix(state)}{_version(version)}.json"
+
+
+def pruned_prefix(state: str) -> str:
+    """Where the receipts of a state's removed versions lie."""
+    return f"{state_prefix(state)}pruned/"
+
+
 def held_key(state: str, version: str, table: str, verdict: str) -> str:
     """The good or bad rows of a version that was held: for people to look at, not for readers."""
     name = newest_key(state, table, verdict).rpartition("/")[2]
@@ -98,6 +138,20 @@ def held_prefix(state: str) -> str:
     return f"{state_prefix(state)}held/"
 
 
+def failures_key(prefix: str, place: FailuresPlace) -> str:
+    """Where failures go: `2025-11-18/company_failures_WV-VALIDATION-20251118-BATCH-001.json`.
+
+    The prefix is taken as a folder. Whatever a pipeline is called, there is a key for it: what a
+    key cannot hold is written as %XX, and a very long id is cut and told apart by its hash.
+    """
+    batch = "" if place.batch is None else f"-BATCH-{place.batch:03d}"
+    later = "" if place.later == 1 else f"-{place.later}"
+    name = f"{place.failure_type}_failures_{_in_a_name(place.pipeline_id)}{batch}{later}"
+    return check_key(
+        f"{_as_folder(prefix)}{place.exported_on.isoformat()}/{name}.{place.extension}"
+    )
+
+
 def manifests_prefix(state: str) -> str:
     """Where a state's receipts lie, oldest first in a listing."""
     return f"{state_prefix(state)}manifests/"
@@ -107,6 +161,23 @@ def state_prefix(state: str) -> str:
     """Where everything of a state lies. Raises UnknownStateError for none of ours."""
     (known,) = checked_states([state])
     return f"outreach/{known.lower()}/"
+
+
+def audit_key(day: date) -> str:
+    """The audit log's rows of one UTC day; never rewritten."""
+    return f"{AUDIT_PREFIX}{day:%Y/%m}/audit_{day:%Y%m%d}.parquet"
+
+
+def audit_day(key: str) -> date | None:
+    """The inverse of `audit_key`; None for any other key."""
+    found = _AUDIT.fullmatch(key)
+    if found is None:
+        return None
+    try:
+        day = date.fromisoformat(found["day"])
+    except ValueError:
+        return None
+    return day if audit_key(day) == key else None
 
 
 def snapshot_place(key: str) -> SnapshotPlace | None:
@@ -132,9 +203,44 @@ def changes_place(key: str) -> VersionPlace | None:
     return _version_place(_CHANGES, key)
 
 
+def pruned_place(key: str) -> VersionPlace | None:
+    """The inverse of `pruned_key`; None for any other key."""
+    return _version_place(_PRUNED, key)
+
+
 def held_place(key: str) -> VersionPlace | None:
     """The inverse of `held_key` and `held_manifest_key`; None for any other key."""
     return _version_place(_HELD, key)
+
+
+def failures_prefix(key: str) -> str:
+    """The prefix that a key was built with by `failures_key`."""
+    *folders, _date, _name = key.split("/")
+    return "/".join(folders)
+
+
+def failures_place(prefix: str, key: str) -> FailuresPlace | None:
+    """The inverse of `failures_key`; None for any other key.
+
+    A pipeline whose id itself ends in `-2` reads as the second export of a shorter id: the
+    object's metadata `pipeline-id` tells.
+    """
+    folder = _as_folder(prefix)
+    found = _FAILURES.fullmatch(key.removeprefix(folder)) if key.startswith(folder) else None
+    if found is None:
+        return None
+    try:
+        exported_on = date.fromisoformat(found["date"])
+    except ValueError:
+        return None
+    return FailuresPlace(
+        exported_on=exported_on,
+        failure_type=found["type"],
+        pipeline_id=unquote(found["pipeline"], errors="surrogatepass"),
+        extension=found["extension"],
+        batch=int(found["batch"]) if found["batch"] else None,
+        later=int(found["later"] or 1),
+    )
 
 
 def check_key(key: str) -> str:
@@ -197,6 +303,22 @@ def _version(version: str) -> str:
     if not re.fullmatch(VERSION, version, re.ASCII):
         raise KeyRefusedError(f"version {version!r}: expected YYYYMMDDHHMMSS")
     return version
+
+
+def _as_folder(prefix: str) -> str:
+    return prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+
+
+def _in_a_name(pipeline_id: str) -> str:
+    name = _NOT_IN_A_NAME.sub(
+        lambda found: quote(found[0], safe="", errors="surrogatepass"), pipeline_id
+    )
+    encoded = name.encode()
+    if len(encoded) <= MAX_PIPELINE_BYTES:
+        return name
+    told_apart = hashlib.sha256(encoded).hexdigest()[:16]
+    cut = encoded[: MAX_PIPELINE_BYTES - len(told_apart) - 1].decode(errors="ignore")
+    return f"{cut}~{told_apart}"
 
 
 def _state_code(part: str) -> str:

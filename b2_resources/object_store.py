@@ -26,6 +26,7 @@ METADATA_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 CONTENT_TYPES = {
     ".parquet": "application/vnd.apache.parquet",
     ".json": "application/json",
+    ".jsonl": "application/x-ndjson",
     ".csv": "text/csv",
 }
 

@@ -6,19 +6,26 @@ import dagster as dg
 
 from b2_resources.build_store import STORE_FOLDER
 from b2_resources.resource import B2Resource
+from outreach_assets.assets.audit import audit_log_export
 from outreach_assets.assets.chain import sources
+from outreach_assets.assets.drill import restore_drill
+from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.usage import build_usage
-from outreach_assets.jobs import observe_sources_job, refresh_tables_job, store_usage_job
-from outreach_assets.resources import NeonResource, PrivateDuckDBResource
+from outreach_assets.assets.verified import verified_snapshots
+from outreach_assets.jobs import JOBS
+from outreach_assets.resources import AlertsResource, NeonResource, PrivateDuckDBResource
 from outreach_assets.schedules import build_schedules
 from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.progress import NoProgress
+from outreach_assets.steps.retention import Keep
 from outreach_assets.tables.catalogue import tables_for
 from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
+from sensors.alerts import alerts_sensor
 from sensors.changed_states import build_changed_states_sensor
 from sensors.owed_objects import owed_objects_sensor
+from sensors.run_outcomes import run_outcomes_sensor
 
 
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -33,12 +40,20 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
                 kill_switches(settings),
             ),
             build_usage(settings.outreach_storage_budget_dollars),
+            audit_log_export,
+            restore_drill,
+            verified_snapshots,
+            build_retention(
+                Keep(snapshots=settings.outreach_keep_snapshots, days=settings.outreach_keep_days)
+            ),
         ],
-        jobs=[refresh_tables_job, store_usage_job, observe_sources_job],
+        jobs=JOBS,
         schedules=build_schedules(settings, tables),
         sensors=[
             abandoned_runs_sensor,
             owed_objects_sensor,
+            run_outcomes_sensor,
+            alerts_sensor,
             build_changed_states_sensor(tables),
         ],
         resources={**default_resources(settings), **(resources or {})},
@@ -85,6 +100,17 @@ def default_resources(settings: Settings) -> dict[str, object]:
             threads=settings.outreach_duckdb_threads,
         ),
         "progress": NoProgress(),
+        "alerts": AlertsResource(
+            webhook_url=_env("OUTREACH_ALERT_WEBHOOK_URL", settings.outreach_alert_webhook_url),
+            email_to=_env("OUTREACH_ALERT_EMAIL_TO", settings.outreach_alert_email_to),
+            email_from=_env("OUTREACH_ALERT_EMAIL_FROM", settings.outreach_alert_email_from),
+            smtp_host=_env("OUTREACH_SMTP_HOST", settings.outreach_smtp_host),
+            smtp_port=settings.outreach_smtp_port,
+            smtp_user=_env("OUTREACH_SMTP_USER", settings.outreach_smtp_user),
+            smtp_password=_env("OUTREACH_SMTP_PASSWORD", settings.outreach_smtp_password),
+            smtp_security=settings.outreach_smtp_security,
+            ui_url=settings.outreach_ui_url,
+        ),
     }
 
 

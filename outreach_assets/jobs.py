@@ -1,25 +1,52 @@
 """Runs a person, a clock or a sensor can ask for."""
 
+from collections.abc import Iterable
+
 import dagster as dg
 
+from outreach_assets.assets.audit import AUDIT_EXPORT
 from outreach_assets.assets.chain import chain
+from outreach_assets.assets.drill import RESTORE_DRILL
 from outreach_assets.assets.observed_sources import observe_sources
+from outreach_assets.assets.retention import RETENTION
 from outreach_assets.assets.usage import USAGE
+from outreach_assets.assets.verified import VERIFIED
 
 REFRESH_TABLES = "refresh_tables_job"
 
-refresh_tables_job = dg.define_asset_job(
-    REFRESH_TABLES,
-    selection=dg.AssetSelection.assets(*(spec.key for spec in chain())),
-    description="A state from Neon to published Parquet: the whole chain.",
-    executor_def=dg.in_process_executor,
-)
 
-store_usage_job = dg.define_asset_job(
-    "store_usage_job",
-    selection=dg.AssetSelection.assets(USAGE),
-    description="What the store holds and what a month of it costs.",
-    executor_def=dg.in_process_executor,
+def _job(name: str, keys: Iterable[dg.AssetKey], says: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 Dagster does not export the type
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(*keys),
+        description=says,
+        executor_def=dg.in_process_executor,
+    )
+
+
+refresh_tables_job = _job(
+    REFRESH_TABLES,
+    [spec.key for spec in chain()],
+    "A state from Neon to published Parquet: the whole chain.",
+)
+store_usage_job = _job(
+    "store_usage_job", [USAGE], "What the store holds and what a month of it costs."
+)
+audit_export_job = _job(
+    "audit_export_job",
+    [AUDIT_EXPORT],
+    "Finished days of the audit log into the store, and the proof that it is whole.",
+)
+restore_drill_job = _job(
+    "restore_drill_job", [RESTORE_DRILL], "Any snapshot, restored from the store and compared."
+)
+verify_snapshots_job = _job(
+    "verify_snapshots_job",
+    [VERIFIED],
+    "The newest snapshots, read from the store to the last byte and judged again.",
+)
+retention_job = _job(
+    "retention_job", [RETENTION], "Snapshots beyond what is kept, removed for good."
 )
 
 
@@ -27,3 +54,15 @@ store_usage_job = dg.define_asset_job(
 def observe_sources_job() -> None:
     """The version of Neon's tables in every state, so that the graph shows what has changed."""
     observe_sources()
+
+
+JOBS = [
+    refresh_tables_job,
+    store_usage_job,
+    audit_export_job,
+    restore_drill_job,
+    verify_snapshots_job,
+    retention_job,
+    observe_sources_job,
+]
+"""All of them, as definitions.py loads them."""

@@ -1,16 +1,23 @@
 """The clock: what runs when nobody asks, each at a time from the settings.
 
-A new one that starts a whole job is one entry of CLOCKS and the setting it names.
+A new one that starts a whole job is one entry of CLOCKS, and the setting that says when.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
 from b2_resources.resource import B2Resource
 from outreach_assets.assets.asked_states import NO_ATTEMPTS, busy_states, requests_for
-from outreach_assets.jobs import refresh_tables_job, store_usage_job
+from outreach_assets.jobs import (
+    audit_export_job,
+    refresh_tables_job,
+    restore_drill_job,
+    retention_job,
+    store_usage_job,
+    verify_snapshots_job,
+)
 from outreach_assets.resources import NeonResource
 from outreach_assets.steps.changed_states import changed_states, place_published_to
 from outreach_assets.tables.table import Table
@@ -23,28 +30,56 @@ ON, OFF = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
 class Clock:
     """A job at a time."""
 
-    name: str
     job: str
-    """Its name."""
+    """Its name; the schedule's is the same, as in `retention_job` and `retention_schedule`."""
 
-    setting: str
-    """The field of Settings that says when."""
-
+    cron: Callable[[Settings], str]
     at_first: dg.DefaultScheduleStatus
     """ON or OFF, until somebody switches it in the UI."""
 
     says: str
     """Why then, and why on or off at first."""
 
+    @property
+    def name(self) -> str:
+        """What the schedule is called."""
+        return self.job.removesuffix("_job") + "_schedule"
+
 
 CLOCKS = (
     Clock(
-        name="store_usage_schedule",
         job=store_usage_job.name,
-        setting="outreach_store_usage_schedule",
+        cron=lambda settings: settings.outreach_store_usage_schedule,
         at_first=OFF,
         says="Once a day, after the nightly refresh: enough to see a bill grow. Off at first: a "
         "listing of everything costs class C requests.",
+    ),
+    Clock(
+        job=audit_export_job.name,
+        cron=lambda settings: settings.outreach_audit_export_schedule,
+        at_first=ON,
+        says="Once a day, when the day before is over in UTC and the night's runs are in it. On "
+        "at first: one small object a day.",
+    ),
+    Clock(
+        job=restore_drill_job.name,
+        cron=lambda settings: settings.outreach_restore_drill_schedule,
+        at_first=ON,
+        says="Once a week, when nobody waits for the machine. On at first: what was never "
+        "restored is no backup, and one snapshot is a small download.",
+    ),
+    Clock(
+        job=verify_snapshots_job.name,
+        cron=lambda settings: settings.outreach_verify_snapshots_schedule,
+        at_first=OFF,
+        says="Once a month. Off at first: it downloads everything that is newest.",
+    ),
+    Clock(
+        job=retention_job.name,
+        cron=lambda settings: settings.outreach_retention_schedule,
+        at_first=OFF,
+        says="Once a week, after the nightly refresh and before the drill. Off at first: what it "
+        "removes is gone for good, so somebody says yes once.",
     ),
 )
 
@@ -58,7 +93,7 @@ def build_schedules(settings: Settings, tables: Sequence[Table]) -> Sequence[dg.
             dg.ScheduleDefinition(
                 name=clock.name,
                 job_name=clock.job,
-                cron_schedule=getattr(settings, clock.setting),
+                cron_schedule=clock.cron(settings),
                 execution_timezone=zone,
                 description=clock.says,
                 default_status=clock.at_first,

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from outreach_core.alert_settings import MAIL, MAIL_DETAILS
 from outreach_core.errors import SettingsError
 from outreach_core.findings import Finding, Result
 from outreach_core.setting_problems import SettingProblem, WrongSettingsError
@@ -42,6 +43,7 @@ LINKED = {
     if name.startswith(prefix)
 }
 LINKED["STORAGE_MODE"] = "B2_"
+LINKED |= {name.upper(): "mail" for name in (*MAIL, *MAIL_DETAILS, "outreach_smtp_security")}
 """Variables that mean something only together: with one wrong, the others are not used either."""
 
 

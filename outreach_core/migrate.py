@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 
+from outreach_core.audit import DATABASE_MIGRATED, command_event, write_event
 from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.postgres import (
     Connection,
@@ -117,6 +118,8 @@ def migrate(
         for migration in pending:
             with _named_errors(postgres, migration.name):
                 _apply(connection, migration)
+        with _named_errors(postgres, "the audit log"):
+            _tell(connection, [migration.name for migration in pending])
     return [migration.name for migration in pending]
 
 
@@ -201,6 +204,13 @@ def _apply(connection: Connection, migration: Migration) -> None:
             "INSERT INTO shq.outreach_migrations (name, sha256) VALUES (%s, %s)",
             [migration.name, migration.sha256],
         )
+
+
+def _tell(connection: Connection, applied: Sequence[str]) -> None:
+    """Write the audit event, where the files have made the table for it."""
+    there = connection.execute("SELECT to_regclass('shq.audit_log') IS NOT NULL").fetchone()
+    if applied and there == (True,):
+        write_event(connection, command_event(DATABASE_MIGRATED, {"applied": applied}))
 
 
 def _build_index(connection: Connection, migration: Migration, index: str) -> None:

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from outreach_core import setting_values
+from outreach_core import alert_settings, setting_values
 from outreach_core.connection_string import parts_of
 from outreach_core.errors import SettingsError
 from outreach_core.setting_problems import (
@@ -68,6 +68,11 @@ class StorageMode(StrEnum):
 
 def _secret(value: SecretStr, check: str) -> SecretStr:
     getattr(setting_values, check)(value.get_secret_value())
+    return value
+
+
+def _webhook(value: SecretStr) -> SecretStr:
+    alert_settings.webhook_url(value.get_secret_value())
     return value
 
 
@@ -119,6 +124,8 @@ class Settings(BaseSettings):
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
     outreach_duckdb_temp_gb: int = Field(default=50, ge=1)
     outreach_storage_budget_dollars: float = Field(default=10.0, ge=0)
+    outreach_keep_snapshots: int = Field(default=30, ge=1)
+    outreach_keep_days: int = Field(default=90, ge=0, le=36500)
     outreach_max_bad_share: float = Field(default=0.15, ge=0, le=1)
     outreach_max_bad_share_by_state: Annotated[
         Mapping[str, float], NoDecode, BeforeValidator(setting_values.shares_by_state)
@@ -132,6 +139,20 @@ class Settings(BaseSettings):
     outreach_schedule_timezone: Annotated[str, AfterValidator(setting_values.time_zone)] = "UTC"
     outreach_nightly_refresh_schedule: Schedule = "15 2 * * *"
     outreach_store_usage_schedule: Schedule = "45 4 * * *"
+    outreach_audit_export_schedule: Schedule = "30 3 * * *"
+    outreach_restore_drill_schedule: Schedule = "15 5 * * sun"
+    outreach_verify_snapshots_schedule: Schedule = "15 6 1 * *"
+    outreach_retention_schedule: Schedule = "45 5 * * sat"
+
+    outreach_ui_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = "http://127.0.0.1:3000"
+    outreach_alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
+    outreach_alert_email_to: Annotated[str, AfterValidator(alert_settings.addresses)] | None = None
+    outreach_alert_email_from: Annotated[str, AfterValidator(alert_settings.address)] | None = None
+    outreach_smtp_host: Annotated[str, AfterValidator(alert_settings.mail_host)] | None = None
+    outreach_smtp_port: int | None = Field(default=None, ge=1, le=65535)
+    outreach_smtp_user: str | None = None
+    outreach_smtp_password: SecretStr | None = None
+    outreach_smtp_security: Annotated[str, _word(alert_settings.SMTP_SECURITY)] = "starttls"
 
     @field_validator("*", mode="before")
     @classmethod
@@ -146,7 +167,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        found = [*self._neon_problems(), *self._b2_problems()]
+        found = [*self._neon_problems(), *self._b2_problems(), *self._alert_problems()]
         if found:
             raise DisagreementError(found)
         return self
@@ -190,6 +211,11 @@ class Settings(BaseSettings):
                 found=f"B2_REGION is {self.b2_region!r} and B2_ENDPOINT is in {named!r}",
                 cure="they must be the same, or Backblaze says that the key is not valid",
             )
+
+    def _alert_problems(self) -> Iterator[SettingProblem]:
+        names = (*alert_settings.MAIL, *alert_settings.MAIL_DETAILS)
+        given = {name: getattr(self, name) for name in names}
+        yield from alert_settings.problems(given, self.outreach_smtp_security)
 
     def _incomplete(self, fields: Collection[str]) -> Iterator[SettingProblem]:
         missing = tuple(name.upper() for name in fields if getattr(self, name) is None)

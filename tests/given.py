@@ -3,18 +3,21 @@
 Nothing here asserts; servers and databases come from the fixtures.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from b2_resources import keys
+from b2_resources.object_store import ObjectStore
 from outreach_assets.steps.export import Export, Judged, write_parquet
 from outreach_assets.steps.extract import STATE, ExtractedTable, extract_rows
-from outreach_assets.steps.manifest import Manifest
+from outreach_assets.steps.manifest import FileFacts, Manifest, Previous
 from outreach_assets.steps.private_duckdb import Duck, Limits, private_duckdb
 from outreach_assets.steps.source import SourceColumn, held_snapshot
 from outreach_assets.steps.validate import source_columns, split_rows
 from outreach_assets.tables.catalogue import TABLES
-from outreach_assets.tables.table import Table, quoted
+from outreach_assets.tables.table import Table, Verdict, quoted
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 
@@ -66,6 +69,47 @@ def given_sql(postgres: Postgres, *statements: str) -> None:
     with postgres.connect() as connection:
         for statement in statements:
             connection.execute(statement.encode())
+
+
+LOG = "marketing.validation_failures_log"
+
+
+def a_failure(key: str = "c1", **fields: object) -> dict[str, object]:
+    """A company of West Virginia that has failed, except for the fields named."""
+    return {
+        "company_id": key,
+        "company_name": "Acme",
+        "fail_reason": "Missing website",
+        "state": "WV",
+        "pipeline_id": "WV-VALIDATION-20251118",
+        "failure_type": "company",
+        **fields,
+    }
+
+
+def given_failures(postgres: Postgres, *rows: Row) -> None:
+    """The log of failures, made by the migrations, with these rows besides those it has."""
+    migrate(postgres)
+    with postgres.connect() as connection:
+        for row in rows:
+            names = ", ".join(quoted(name) for name in row)
+            places = ", ".join(["%s"] * len(row))
+            connection.execute(
+                f"INSERT INTO {LOG} ({names}) VALUES ({places})".encode(), [*row.values()]
+            )
+
+
+def given_many_failures(postgres: Postgres, rows: int, *, pipelines: int = 1) -> None:
+    """So many companies' failures, c1 and on, in so many pipelines one after the other."""
+    migrate(postgres)
+    given_sql(
+        postgres,
+        f"INSERT INTO {LOG} (company_id, company_name, fail_reason, state, validation_timestamp, "
+        "pipeline_id, failure_type) "
+        "SELECT 'c' || i, 'Company ' || i, 'Missing website; Missing name', 'WV', now(), "
+        f"'WV-VALIDATION-' || 20251101 + i * {pipelines} / {rows + 1}, 'company' "
+        f"FROM generate_series(1, {rows}) AS i",
+    )
 
 
 def given_raw(duck: Duck, table: Table, rows: Sequence[Row]) -> None:
@@ -141,6 +185,53 @@ def export_states(
         judged = judge(duck, postgres, states, tables=tables)
         export = Export(exports=home / "exports", version=version, run_id=run_id)
         return write_parquet(duck, export, tables, judged, judged.states)
+
+
+def given_history(
+    store: ObjectStore, versions: Sequence[str], held: Sequence[str] = (), state: str = "WV"
+) -> dict[str, Manifest]:
+    """Snapshots of a state that follow one another, with bytes that nobody reads as rows."""
+    manifests: dict[str, Manifest] = {}
+    for version in versions:
+        before = [*manifests.values()][-1:]
+        previous = [
+            Previous(version=m.version, sha256=hashlib.sha256(m.body).hexdigest()) for m in before
+        ]
+        manifests[version] = _a_manifest(state, version, next(iter(previous), None))
+        for file in manifests[version].files:
+            store.put_bytes(file.key, file.key.encode())
+        store.put_bytes(manifests[version].key, manifests[version].body)
+        for file in manifests[version].files:
+            store.copy(file.key, keys.newest_key(state, file.table, file.verdict))
+    for version in held:
+        store.put_bytes(keys.held_manifest_key(state, version), b"{}")
+    return manifests
+
+
+def _a_manifest(state: str, version: str, previous: Previous | None) -> Manifest:
+    def a_file(table: str, verdict: str) -> FileFacts:
+        key = keys.snapshot_key(state, table, verdict, version)
+        return FileFacts(
+            key=key,
+            table=table,
+            verdict=verdict,
+            rows=1,
+            size_bytes=len(key),
+            sha256=hashlib.sha256(key.encode()).hexdigest(),
+            columns=(),
+        )
+
+    return Manifest(
+        state=state,
+        version=version,
+        run_id=f"run-{version}",
+        rules="",
+        duckdb="",
+        sources=(),
+        files=tuple(a_file(table.name, verdict) for table in TABLES for verdict in Verdict),
+        reasons={},
+        previous=previous,
+    )
 
 
 def raw_rows(duck: Duck, table: Table) -> list[tuple[object, ...]]:

@@ -76,7 +76,14 @@ def test_the_code_location_loads_with_an_empty_environment(
     loaded: subprocess.CompletedProcess[str],
 ) -> None:
     assert loaded.stdout.split() == sorted(
-        ["b2/usage", *(key for keys in GROUPS.values() for key in keys)]
+        [
+            "b2/audit_log",
+            "b2/restore_drill",
+            "b2/retention",
+            "b2/usage",
+            "b2/verified_snapshots",
+            *(key for keys in GROUPS.values() for key in keys),
+        ]
     )
 
 
@@ -147,11 +154,17 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     assert {s.name for s in defs.sensors or ()} == {
         "abandoned_runs_sensor",
         "changed_states_sensor",
+        "alerts_sensor",
         "owed_objects_sensor",
+        "run_outcomes_sensor",
     }
     assert {s.name for s in defs.schedules or ()} == {
+        "audit_export_schedule",
         "nightly_refresh_schedule",
+        "restore_drill_schedule",
+        "retention_schedule",
         "store_usage_schedule",
+        "verify_snapshots_schedule",
     }
 
 
@@ -175,14 +188,10 @@ def test_what_is_published_has_a_freshness_policy() -> None:
 
 
 def test_schedules_run_at_the_settings_times_in_their_zone() -> None:
-    settings = Settings(
-        outreach_schedule_timezone="America/New_York",
-        outreach_nightly_refresh_schedule="1 2 * * *",
-        outreach_store_usage_schedule="3 4 * * *",
-    )
+    fields = [name for name in Settings.model_fields if name.endswith("_schedule")]
+    times = {name: f"{minute} 2 * * *" for minute, name in enumerate(fields)}
+    settings = Settings(outreach_schedule_timezone="America/New_York", **times)
     found = {s.name: s for s in build_defs(settings).schedules or ()}
-    times = {name: (s.cron_schedule, s.execution_timezone) for name, s in found.items()}
-    assert times == {
-        "nightly_refresh_schedule": ("1 2 * * *", "America/New_York"),
-        "store_usage_schedule": ("3 4 * * *", "America/New_York"),
+    assert {(n, s.cron_schedule, s.execution_timezone) for n, s in found.items()} == {
+        (name.removeprefix("outreach_"), time, "America/New_York") for name, time in times.items()
     }

@@ -6,6 +6,7 @@ import typer
 from rich.progress import Progress
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.recorded import recorded
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.sample_choices import ExistingRows, SampleFacts, SampleSize, SampleTarget
 
@@ -89,14 +90,15 @@ def fill(
     named: SampleTarget = SampleTarget.NAMED,
 ) -> SampleFacts:
     """Load the sample with a progress display on standard error."""
+    from outreach_core.audit import SAMPLE_LOADED  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
     from outreach_core.sample_data import load_sample  # noqa: PLC0415
 
     postgres = open_neon(settings)
     target = SampleTarget.EMBEDDED if settings.uses_embedded_postgres else named
-    with Progress(transient=True) as bars:
+    with recorded(settings, SAMPLE_LOADED) as event, Progress(transient=True) as bars:
         task = bars.add_task("loading", total=1.0)
-        return load_sample(
+        facts = load_sample(
             postgres,
             size=size,
             seed=seed,
@@ -104,3 +106,6 @@ def fill(
             existing=existing,
             progress=lambda table, share: bars.update(task, completed=share, description=table),
         )
+        event |= {"companies": facts.companies, "people": facts.people, "seed": seed}
+        event |= {"replaced": existing is ExistingRows.REPLACE}
+        return facts

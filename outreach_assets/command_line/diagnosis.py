@@ -1,7 +1,8 @@
 """Which checks there are, and how they are run: side by side, each for so long and no longer.
 
 The checks are beside what they check: environment_checks.py and database_checks.py in
-outreach_core, b2_resources/probe.py, steps/duckdb_check.py. How the report looks is in doctor.py.
+outreach_core, b2_resources/probe.py, steps/duckdb_check.py, steps/alert_check.py. How the report
+looks is in doctor.py.
 """
 
 import threading
@@ -79,6 +80,12 @@ def _subjects(read: ReadSettings) -> list[Subject]:
             rests_on={"B2_BUCKET", *({HOME} if is_local else ())},
             seconds=SECONDS,
             checks=lambda: _check_store(settings),
+        ),
+        Subject(
+            name="alerts",
+            rests_on={"OUTREACH_ALERT_WEBHOOK_URL", "OUTREACH_SMTP_HOST"},
+            seconds=SECONDS,
+            checks=lambda: _check_alerts(settings),
         ),
         Subject(name="versions", rests_on=(), seconds=SECONDS, checks=check_versions),
     ]
@@ -185,3 +192,10 @@ def _check_store(settings: Settings) -> Iterator[Finding]:
         yield unreachable
         return
     yield from probe_store(build_store(settings))
+
+
+def _check_alerts(settings: Settings) -> Iterator[Finding]:
+    from outreach_assets.steps.alert_check import check_channels  # noqa: PLC0415
+    from outreach_assets.steps.build_channels import build_channels  # noqa: PLC0415
+
+    yield from check_channels(build_channels(settings))

@@ -11,6 +11,8 @@ from types import FrameType
 import typer
 
 from outreach_assets.command_line import (
+    alerts,
+    audit,
     database,
     demo,
     dev,
@@ -66,6 +68,16 @@ app.add_typer(
     failures.app,
     name="failures",
     epilog="Examples: `outreach failures export` · `outreach failures stats`",
+)
+app.add_typer(
+    alerts.app,
+    name="alerts",
+    epilog="Examples: `outreach alerts list --open` · `outreach alerts test`",
+)
+app.add_typer(
+    audit.app,
+    name="audit",
+    epilog="Examples: `outreach audit list` · `outreach audit verify`",
 )
 
 

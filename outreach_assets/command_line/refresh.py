@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import typer
 
-from outreach_assets.command_line.environment import load_settings, person_at_work
+from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.instance import (
     open_instance,
     prepare_home,
@@ -148,6 +148,7 @@ def _run_range(
     from outreach_assets.jobs import REFRESH_TABLES  # noqa: PLC0415
     from outreach_assets.retries import ONCE_TAG  # noqa: PLC0415
     from outreach_assets.steps.private_duckdb import disk_errors  # noqa: PLC0415
+    from outreach_core.audit import WHO_TAG, operator  # noqa: PLC0415
 
     job = build_defs(settings, {"progress": progress}).resolve_job_def(REFRESH_TABLES)
     run_id = str(uuid4())
@@ -164,6 +165,7 @@ def _run_range(
                     "dagster/asset_partition_range_start": states[0],
                     "dagster/asset_partition_range_end": states[-1],
                     "outreach/started_by": "outreach run",
+                    WHO_TAG: operator(),
                     ONCE_TAG: "true",
                 },
                 run_config={
@@ -179,7 +181,9 @@ def _run_range(
 def _released(because: str | None) -> dict[str, object]:
     if because is None:
         return {}
-    decided = {"released_by": person_at_work(), "release_because": because}
+    from outreach_core.audit import operator  # noqa: PLC0415 imports psycopg
+
+    decided = {"released_by": operator(), "release_because": because}
     return {"ops": {"outreach_tables": {"config": decided}}}
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line import snapshot_care
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.states import ALL_STATES, checked_states
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from outreach_assets.steps.manifest import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="What has been published.")
+app.command("verify")(snapshot_care.verify)
+app.command("prune")(snapshot_care.prune)
+app.command("restore")(snapshot_care.restore)
 
 
 @app.command("list")

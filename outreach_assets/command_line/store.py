@@ -13,10 +13,12 @@ import typer
 
 from outreach_assets.command_line import store_care
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.recorded import recorded
 from outreach_assets.command_line.show import print_json, print_table
 
 if TYPE_CHECKING:
     from b2_resources.object_store import ObjectStore, StoredObject
+    from outreach_core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="What lies in the object store.")
 app.command("reconcile")(store_care.reconcile)
@@ -80,11 +82,17 @@ def put_command(
     Example: `outreach store put report.csv reports/2026/`
     """
     from b2_resources.scripts import put_if_changed  # noqa: PLC0415
+    from outreach_core.audit import OBJECT_PUT  # noqa: PLC0415
 
-    store = _store()
+    settings = load_settings()
+    store = _store(settings)
     key = key + path.name if key.endswith("/") else key
-    with _progress(store, key, path.stat().st_size):
+    with (
+        recorded(settings, OBJECT_PUT) as event,
+        _progress(store, key, path.stat().st_size),
+    ):
         found = put_if_changed(store, key, path)
+        event |= {"key": found.key, "bytes": found.size_bytes, "sha256": found.sha256}
     _say(found, store.place_of(key), as_json=as_json)
 
 
@@ -101,12 +109,17 @@ def remove_command(
 
     Examples: `outreach store rm reports/old.csv` · `outreach store rm --prefix reports/2024/`
     """
-    store = _store()
+    from outreach_core.audit import OBJECTS_REMOVED  # noqa: PLC0415
+
+    settings = load_settings()
+    store = _store(settings)
     doomed = [o.key for p in keys for o in store.list_objects(p)] if prefix else keys
     if prefix and not yes:
         typer.confirm(f"remove {len(doomed):,} objects?", abort=True)
-    for key in doomed:
-        store.delete(key)
+    with recorded(settings, OBJECTS_REMOVED) as event:
+        for count, key in enumerate(doomed, 1):
+            store.delete(key)
+            event |= {"removed": count, "prefixes" if prefix else "keys": keys}
     typer.echo(f"removed {len(doomed):,}")
 
 
@@ -142,10 +155,10 @@ def url_command(
     typer.echo(signed.url)
 
 
-def _store() -> "ObjectStore":
+def _store(settings: "Settings | None" = None) -> "ObjectStore":
     from b2_resources.build_store import build_store  # noqa: PLC0415
 
-    return build_store(load_settings())
+    return build_store(settings or load_settings())
 
 
 def _say(found: "StoredObject", place: str, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.recorded import recorded
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.errors import SettingsError
 from outreach_core.findings import Finding
@@ -44,11 +45,16 @@ def reconcile(*, as_json: AsJson = False) -> None:
     """
     from b2_resources.build_store import build_store  # noqa: PLC0415
     from b2_resources.hybrid_store import HybridStore  # noqa: PLC0415
+    from outreach_core.audit import STORE_RECONCILED  # noqa: PLC0415
 
-    store = build_store(load_settings())
+    settings = load_settings()
+    store = build_store(settings)
     if not isinstance(store, HybridStore):
         raise SettingsError("STORAGE_MODE is not hybrid: there is nothing to reconcile")
-    done = store.reconcile()
+    with recorded(settings, STORE_RECONCILED) as event:
+        done = store.reconcile()
+        if done.put or done.deleted or done.failed:
+            event |= {**vars(done), "failed": len(done.failed)}
     report = {**vars(done), "failed": dict(done.failed)}
     _report("reconciled", report, as_json=as_json)
     raise typer.Exit(PARTLY if done.failed or done.left else 0)
@@ -62,17 +68,24 @@ def migrate(*, source: From, to: To, prefix: Prefix = "", as_json: AsJson = Fals
     from rich.console import Console  # noqa: PLC0415
 
     from b2_resources import migrate as migration  # noqa: PLC0415
+    from outreach_core.audit import STORE_MIGRATED  # noqa: PLC0415
 
     first, second = _two_stores(source, to)
-    with Console(stderr=True).status("moving") as status:
+    with (
+        recorded(load_settings(), STORE_MIGRATED) as event,
+        Console(stderr=True).status("moving") as status,
+    ):
         count = 0
 
         def heard(key: str, outcome: migration.Outcome) -> None:
             nonlocal count
             count += 1
+            event.update({"from": source, "to": to, "prefix": prefix, "objects": count})
             status.update(f"{count:,} objects, last {outcome} {key}")
 
         done = migration.migrate(first, second, prefix=prefix, heard=heard)
+        if count:
+            event.update({**vars(done), "failed": len(done.failed)})
     _report("migrated", {**vars(done), "failed": dict(done.failed)}, as_json=as_json)
     raise typer.Exit(PARTLY if done.failed else 0)
 
@@ -153,9 +166,14 @@ def setup(
 
     from b2_resources.bucket_setup import set_up  # noqa: PLC0415
     from outreach_assets.command_line.doctor import as_object, print_findings  # noqa: PLC0415
+    from outreach_core.audit import BUCKET_SET_UP  # noqa: PLC0415
 
     now = datetime.now(UTC)  # noqa: TID251 an edge: a command
-    findings = list(set_up(_bucket(), origins=origin or [], hidden_days=hidden_days, now=now))
+    with recorded(load_settings(), BUCKET_SET_UP) as event:
+        findings = []
+        for found in set_up(_bucket(), origins=origin or [], hidden_days=hidden_days, now=now):
+            findings.append(found)
+            event |= {"rules": {f.check: f.result for f in findings}, "hidden_days": hidden_days}
     if as_json:
         print_json(as_object(findings))
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from b2_resources.object_store import ObjectStore
-from outreach_assets.steps.manifest import FileFacts, Manifest, latest_manifest, manifest_versions
+from outreach_assets.steps.manifest import Manifest, StoredFacts, latest_manifest, manifest_versions
 from outreach_assets.steps.private_duckdb import disk_errors
 from outreach_assets.steps.upload import Outcome, Published, settle_exports
 from outreach_core.errors import PermanentError
@@ -65,12 +65,14 @@ def fetch_files(store: ObjectStore, exports: Path, manifest: Manifest) -> int:
     Raises FetchDiffersError, DiskFullError and what the store raises.
     """
     with disk_errors(exports):
-        return sum(_fetch(store, exports, file) for file in manifest.files)
+        return sum(fetch_file(store, exports / file.key, file) for file in manifest.files)
 
 
-def _fetch(store: ObjectStore, exports: Path, file: FileFacts) -> bool:
-    """Whether the file had to be downloaded."""
-    path = exports / file.key
+def fetch_file(store: ObjectStore, path: Path, file: StoredFacts) -> bool:
+    """The file at the path, proven against its manifest; whether it had to be downloaded.
+
+    Raises FetchDiffersError and what the store raises.
+    """
     if path.exists() and _sha256(path) == file.sha256:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

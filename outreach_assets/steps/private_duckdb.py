@@ -78,7 +78,7 @@ def private_duckdb(limits: Limits) -> Iterator[Duck]:
 
     Extensions are loaded by path only; nothing is installed or found by itself.
     """
-    with _spill_folder(limits.folder) as spill:
+    with own_folder(limits.folder) as spill:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{limits.memory_mb}MB",
             "temp_directory": str(spill),
@@ -110,8 +110,8 @@ def _interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def _spill_folder(parent: Path) -> Iterator[Path]:
-    """A folder for this run alone; what runs that were killed left beside it is removed."""
+def own_folder(parent: Path) -> Iterator[Path]:
+    """A folder of the caller's alone, gone afterwards; what killed ones left beside it goes too."""
     for dead in sweep_dead(parent):
         shutil.rmtree(parent / dead, ignore_errors=True)
     name = f"spill-{secrets.token_hex(8)}"

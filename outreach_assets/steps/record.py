@@ -9,9 +9,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
-from outreach_core.audit import VALIDATION_RUN, AuditEvent, events_of_run, write_event
+from outreach_core.audit import SOURCE, VALIDATION_RUN, AuditEvent, events_of_run, write_events
 from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.postgres import (
     Connection,
@@ -23,7 +24,6 @@ from outreach_core.postgres import (
 )
 from outreach_core.states import ALL_STATES
 
-SOURCE = "outreach_workbench"
 KILLED = "the run died without a word; whoever came next found its claim open"
 LOCK = 0x0047EAC4  # the first half of our advisory lock keys; the second is the state's number
 
@@ -141,9 +141,13 @@ class Claim:
     def close(self, endings: Mapping[str, Ending]) -> None:
         """Write the audit rows of these states, once: what is closed already is left alone."""
         with self.postgres.connect() as connection:
-            for state, ending in endings.items():
-                run = OpenRun(run_id=self.run_id, state=state, version=self.version)
-                _close(connection, run, ending)
+            _close(
+                connection,
+                {
+                    OpenRun(run_id=self.run_id, state=state, version=self.version): ending
+                    for state, ending in endings.items()
+                },
+            )
 
 
 @contextmanager
@@ -182,6 +186,36 @@ def claimed(
             claim.close(dict.fromkeys(ours, CANCELLED_BY_SOMEBODY))
             raise
         yield claim
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """A state that no run is in or can get into, for as long as the connection behind it lives."""
+
+    postgres: Postgres
+    connection: Connection
+
+    def hold(self) -> None:
+        """Raise ClaimLostError unless the lock still stands; to be asked before each removal."""
+        try:
+            self.connection.execute("SELECT 1")
+        except DatabaseError as error:
+            raise ClaimLostError(
+                f"{self.postgres.name}: the connection that locked the state was lost: try again "
+                f"({self.postgres.redacted(str(error))})"
+            ) from None
+
+
+@contextmanager
+def locked(postgres: Postgres, state: str) -> Iterator[Lock]:
+    """The state without a run in it, for work that is no run and leaves no row of one.
+
+    Raises StateBusyError when a run is in it or comes back to it soon.
+    """
+    with _connection_for_locks(postgres) as connection:
+        if _waiting(postgres, [state], "") or not _try_lock(connection, state):
+            raise busy_error([state])
+        yield Lock(postgres=postgres, connection=connection)
 
 
 def busy_error(states: Sequence[str]) -> StateBusyError:
@@ -223,12 +257,12 @@ def close_cancelled(postgres: Postgres, run_id: str) -> None:
     found = [run for run in _open_runs(postgres, ALL_STATES) if run.run_id == run_id]
     with postgres.connect() as connection:
         noted = dict(connection.execute(NOTED, (run_id,)).fetchall())
+        endings = dict.fromkeys(found, CANCELLED_BY_SOMEBODY)
         for run in found:
-            ending = CANCELLED_BY_SOMEBODY
             if noted.get(run.state):
                 said = noted[run.state]
-                ending = Ending(status=Status(said["status"]), details=said["details"])
-            _close(connection, run, ending)
+                endings[run] = Ending(status=Status(said["status"]), details=said["details"])
+        _close(connection, endings)
 
 
 def _sweep(
@@ -247,14 +281,14 @@ def _sweep(
         abandoned(run)
     dead = [run for run in found if run.run_id != run_id]
     with postgres.connect() as connection:
-        for run in dead:
-            _close(connection, run, Ending(status=Status.KILLED, details={"error": KILLED}))
+        killed = Ending(status=Status.KILLED, details={"error": KILLED})
+        _close(connection, dict.fromkeys(dead, killed))
     return dead
 
 
 def _waiting(postgres: Postgres, states: Sequence[str], run_id: str) -> set[str]:
     """The states that another run than this one tries again in soon."""
-    with _migrated(postgres), postgres.connect() as connection:
+    with migrated(postgres), postgres.connect() as connection:
         return {row[0] for row in connection.execute(WAITING, (list(states), run_id))}
 
 
@@ -266,10 +300,9 @@ def _try_lock(connection: Connection, state: str) -> bool:
 
 
 def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
-    with _migrated(postgres), postgres.connect() as connection:
-        connection.execute(
-            "SELECT FROM shq.audit_log, shq.source_versions LIMIT 0"
-        )  # before, not after the work
+    with migrated(postgres), postgres.connect() as connection:
+        # Before, not after the work.
+        connection.execute("SELECT FROM shq.audit_log, shq.source_versions LIMIT 0")
         rows = connection.execute(
             "SELECT run_id, state, details ->> 'version' FROM shq.open_runs "
             "WHERE state = ANY(%s) ORDER BY started_at",
@@ -279,7 +312,7 @@ def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
 
 
 @contextmanager
-def _migrated(postgres: Postgres) -> Iterator[None]:
+def migrated(postgres: Postgres) -> Iterator[None]:
     """Raise NotMigratedError when the project's own tables are not there."""
     try:
         yield
@@ -302,14 +335,21 @@ def _open(postgres: Postgres, states: Sequence[str], *, run_id: str, version: st
         )
 
 
-def _close(connection: Connection, run: OpenRun, ending: Ending) -> None:
-    closed = connection.execute(
-        "DELETE FROM shq.open_runs WHERE run_id = %s AND state = %s RETURNING started_at, now()",
-        (run.run_id, run.state),
-    ).fetchone()
-    if closed is None:
-        return
-    started_at, ended_at = closed
+def _close(connection: Connection, endings: Mapping[OpenRun, Ending]) -> None:
+    """All open rows away, and then the events: see outreach_core/audit.py on the order."""
+    events = []
+    for run in sorted(endings, key=lambda run: (run.run_id, run.state)):
+        closed = connection.execute(
+            "DELETE FROM shq.open_runs WHERE run_id = %s AND state = %s "
+            "RETURNING started_at, now()",
+            (run.run_id, run.state),
+        ).fetchone()
+        if closed is not None:
+            events.append(_event(run, endings[run], *closed))
+    write_events(connection, events)
+
+
+def _event(run: OpenRun, ending: Ending, started_at: datetime, ended_at: datetime) -> AuditEvent:
     details = {
         "run_id": run.run_id,
         "state": run.state,
@@ -319,6 +359,4 @@ def _close(connection: Connection, run: OpenRun, ending: Ending) -> None:
         "end_time": ended_at.isoformat(),
         **ending.details,
     }
-    write_event(
-        connection, AuditEvent(event_type=VALIDATION_RUN, event_source=SOURCE, details=details)
-    )
+    return AuditEvent(event_type=VALIDATION_RUN, event_source=SOURCE, details=details)

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from outreach_assets.steps.corrected_cells import cells_sql, say_types_as_text
-from outreach_assets.steps.record import SOURCE, NotMigratedError
+from outreach_assets.steps.record import NotMigratedError
 from outreach_assets.steps.repair import UPDATED_AT, Repair, RowRepair, fingerprint_sql
 from outreach_assets.tables.table import quoted
-from outreach_core.audit import AuditEvent, write_events
+from outreach_core.audit import SOURCE, AuditEvent, write_events
 from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.postgres import (
     Connection,

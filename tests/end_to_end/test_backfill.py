@@ -3,6 +3,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from b2_resources.object_store import get_bytes
 from outreach_assets.assets.asked_states import states_of
 from outreach_assets.assets.chain_checks import chain_checks
 from outreach_assets.steps.manifest import read_manifest
+from outreach_core.audit import RUN_FINISHED, EventFilter, WrittenEvent, latest_events
+from outreach_core.audit_chain import check_chain
 from outreach_core.postgres import Postgres
 from tests.end_to_end.conftest import CHAIN, STATES, Backfilled
 from tests.end_to_end.published import audit_rows, half_published, wrong_files
@@ -83,6 +86,21 @@ def test_nothing_in_the_store_is_half_published(
 def test_each_state_has_one_audit_row(three_states: Backfilled, neon: Postgres) -> None:
     rows = audit_rows(neon, three_states.runs[0]["id"])
     assert sorted((r["state"], r["status"]) for r in rows) == [(s, "published") for s in STATES]
+
+
+@pytest.mark.slow
+def test_the_runs_outcome_reaches_the_audit_log(three_states: Backfilled, neon: Postgres) -> None:
+    """By the daemon's sensor, which looks every 30 seconds."""
+    (run,) = three_states.runs
+    until = time.monotonic() + 120
+    found: list[WrittenEvent] = []
+    while not found and time.monotonic() < until:
+        time.sleep(0.5)
+        with neon.connect() as connection:
+            wanted = EventFilter(event_type=RUN_FINISHED, run_id=run["id"])
+            found = latest_events(connection, wanted, limit=9)
+    assert [event.details and event.details["status"] for event in found] == ["success"]
+    assert check_chain(neon).breaks == ()
 
 
 @pytest.mark.parametrize("state", STATES)

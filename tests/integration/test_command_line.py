@@ -183,7 +183,7 @@ def test_the_doctor_finds_nothing_wrong_on_a_fresh_machine(lasting_home: Path) -
     expected = {
         *("settings", "OUTREACH_HOME", "database", "audit log", "migrations", "DuckDB", "store"),
         *("marketing.company_master", "marketing.people_master", "Dagster's storage"),
-        *("versions", "rclone"),
+        *("alerts", "versions", "rclone"),
     }
     assert expected == results(ran).keys()
     assert not list((lasting_home / "store" / "outreach").glob("doctor/*"))

@@ -61,6 +61,7 @@ class B2Personality:
     """How far the server's clock is ahead."""
     versions: list[Version] = field(default_factory=list)
     rules: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    _made: int = 0
     _parts: dict[str, dict[str, int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -119,6 +120,9 @@ class B2Personality:
             with self._lock:
                 wanted = query["versionId"][0]
                 self.versions = [v for v in self.versions if v.version_id != wanted]
+                for version in self.versions:  # the last one of a key is what readers see
+                    others = [v for v in self.versions if v.key == version.key]
+                    version.is_latest = version is others[-1]
             return 204, b""
         return None
 
@@ -136,17 +140,18 @@ class B2Personality:
             elif method == "POST" and upload:
                 total = sum(self._parts.pop(upload, {}).values())
                 self._add(key, total, is_marker=False)
-            elif method == "DELETE" and not upload:
+            elif method == "DELETE" and not upload and "versionId" not in query:
                 self._add(key, 0, is_marker=True)
 
     def _add(self, key: str, size_bytes: int, *, is_marker: bool) -> None:
         for version in self.versions:
             if version.key == key:
                 version.is_latest = False
+        self._made += 1
         self.versions.append(
             Version(
                 key=key,
-                version_id=f"4_z{len(self.versions):06}",
+                version_id=f"4_z{self._made:06}",
                 size_bytes=size_bytes,
                 is_marker=is_marker,
             )

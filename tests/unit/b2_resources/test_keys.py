@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +44,9 @@ def test_a_snapshots_key_says_what_it_was_built_from(
     held = keys.held_key(state, version, table, verdict)
     assert keys.held_place(held) == of_version
     assert keys.held_place(keys.held_manifest_key(state, version)) == of_version
-    for built in (key, manifest, keys.newest_key(state, table, verdict), changes, held):
+    pruned = keys.pruned_key(state, version)
+    assert keys.pruned_place(pruned) == of_version
+    for built in (key, manifest, keys.newest_key(state, table, verdict), changes, held, pruned):
         assert keys.check_key(built) == built
         assert built.startswith(keys.check_prefix(keys.state_prefix(state)))
 
@@ -108,3 +112,21 @@ def test_a_key_may_have_1024_bytes_and_no_more() -> None:
     assert keys.check_key(longest) == longest
     with pytest.raises(KeyRefusedError, match="1024"):
         keys.check_key(longest + "x")
+
+
+@given(st.dates(min_value=date(1970, 1, 1)))
+def test_an_audit_key_says_its_day(day: date) -> None:
+    assert keys.audit_day(keys.audit_key(day)) == day
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "audit/2026/11/audit_20261232.parquet",
+        "audit/2026/10/audit_20261121.parquet",
+        "audit/2026/11/audit_20261121.parquet.part",
+    ],
+)
+def test_no_other_key_is_an_audit_key(key: str) -> None:
+    assert keys.audit_key(date(2026, 11, 21)) == "audit/2026/11/audit_20261121.parquet"
+    assert keys.audit_day(key) is None

@@ -35,6 +35,13 @@ NEON = {
     "NEON_USER": "reader",
     "NEON_PASSWORD": "hunter22",
 }
+MAIL = {
+    "OUTREACH_ALERT_EMAIL_TO": "ops@example.test, boss@example.test",
+    "OUTREACH_ALERT_EMAIL_FROM": "outreach@example.test",
+    "OUTREACH_SMTP_HOST": "smtp.example.test",
+    "OUTREACH_SMTP_USER": "mailer",
+    "OUTREACH_SMTP_PASSWORD": "hunter22",
+}
 Load = Callable[..., Settings]
 
 
@@ -80,15 +87,26 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_DUCKDB_THREADS": "2",
         "OUTREACH_DUCKDB_TEMP_GB": "7",
         "OUTREACH_STORAGE_BUDGET_DOLLARS": "2.5",
+        "OUTREACH_KEEP_SNAPSHOTS": "4",
+        "OUTREACH_KEEP_DAYS": "5",
         "OUTREACH_MAX_BAD_SHARE": "0.2",
         "OUTREACH_MAX_BAD_SHARE_BY_STATE": "WV=0.25,PR=0.5",
         "OUTREACH_MAX_ROW_CHANGE": "0.4",
         "OUTREACH_MAX_ROW_CHANGE_BY_STATE": "unassigned=2.0",
         "OUTREACH_COMPANY_NOT_VALID": "error",
         "OUTREACH_ALLOW_MASTER_WRITES": "True",
+        "OUTREACH_UI_URL": "https://dagster.example.test",
+        "OUTREACH_ALERT_WEBHOOK_URL": "https://chat.example.test/services/T0/B0/s3cret",
+        **MAIL,
+        "OUTREACH_SMTP_PORT": "2525",
+        "OUTREACH_SMTP_SECURITY": "tls",
         "OUTREACH_SCHEDULE_TIMEZONE": "America/New_York",
         "OUTREACH_NIGHTLY_REFRESH_SCHEDULE": "*/5 1-4 * jan-mar mon,fri",
         "OUTREACH_STORE_USAGE_SCHEDULE": "0 0 29 2 *",
+        "OUTREACH_AUDIT_EXPORT_SCHEDULE": "1 1 * * *",
+        "OUTREACH_RESTORE_DRILL_SCHEDULE": "2 2 * * *",
+        "OUTREACH_VERIFY_SNAPSHOTS_SCHEDULE": "3 3 * * *",
+        "OUTREACH_RETENTION_SCHEDULE": "4 4 * * *",
     }
     assert values.keys() == set(variable_names())
     settings = load(**values)
@@ -144,6 +162,11 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("OUTREACH_DUCKDB_MEMORY_MB", "4 GB", "64 or more"),
         ("OUTREACH_DUCKDB_THREADS", "-1", "1 or more"),
         ("OUTREACH_DUCKDB_TEMP_GB", "1.5", "1 or more"),
+        ("OUTREACH_UI_URL", "dagster.example.test", "expected a URL such as"),
+        ("OUTREACH_SMTP_HOST", "smtps://smtp.example.test", "a host name alone"),
+        ("OUTREACH_SMTP_HOST", "smtp.example.test:587", "OUTREACH_SMTP_PORT"),
+        ("OUTREACH_SMTP_PORT", "0", "1 to 65535"),
+        ("OUTREACH_SMTP_SECURITY", "startls", "did you mean starttls"),
         ("OUTREACH_SCHEDULE_TIMEZONE", "Mars/Olympus", "America/New_York"),
         ("OUTREACH_SCHEDULE_TIMEZONE", "../etc", "America/New_York"),
         ("OUTREACH_NIGHTLY_REFRESH_SCHEDULE", "daily", "minute hour day month weekday"),
@@ -222,6 +245,43 @@ def test_an_address_that_lacks_a_part_is_refused(load: Load, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(BUCKET))
 def test_a_bucket_that_lacks_a_part_is_refused(load: Load, name: str) -> None:
     assert refusal(load, **{**BUCKET, name: ""}).startswith(f"{name} not set or empty: ")
+
+
+@pytest.mark.parametrize("name", sorted(MAIL))
+def test_mail_that_lacks_a_part_is_refused(load: Load, name: str) -> None:
+    says = refusal(load, **{k: v for k, v in MAIL.items() if k != name})
+    assert says.startswith(f"{name} not set or empty: ")
+    assert "hunter22" not in says
+
+
+def test_a_mail_server_without_anybody_to_mail_is_refused(load: Load) -> None:
+    assert refusal(load, OUTREACH_SMTP_PORT="25").startswith("OUTREACH_ALERT_EMAIL_TO, ")
+
+
+def test_a_mail_password_is_not_sent_in_the_clear_to_another_machine(load: Load) -> None:
+    says = refusal(load, **MAIL, OUTREACH_SMTP_SECURITY="none")
+    assert says.startswith("OUTREACH_SMTP_SECURITY is none and OUTREACH_SMTP_PASSWORD")
+    load(**{**MAIL, "OUTREACH_SMTP_HOST": "127.0.0.1"}, OUTREACH_SMTP_SECURITY="none")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("OUTREACH_ALERT_WEBHOOK_URL", "chat.example.test/s3cret", "expected https://"),
+        ("OUTREACH_ALERT_WEBHOOK_URL", "http://chat.example.test/s3cret", "write https://"),
+        ("OUTREACH_ALERT_WEBHOOK_URL", "https://[s3cret", "expected https://"),
+        ("OUTREACH_ALERT_EMAIL_TO", "s3cret@example.test;b@example.test", "with commas"),
+        ("OUTREACH_ALERT_EMAIL_FROM", "Ops <s3cret@example.test>", "one mail address alone"),
+        ("OUTREACH_UI_URL", "https://u:s3cret@dagster.example.test", "holds an account"),
+    ],
+)
+def test_a_wrong_way_to_alert_is_named_and_not_shown(
+    load: Load, name: str, value: str, expected: str
+) -> None:
+    says = refusal(load, **{name: value})
+    assert says.startswith(f"{name} (not shown): ")
+    assert expected in says
+    assert "s3cret" not in says
 
 
 @pytest.mark.parametrize("mode", ["s3", "hybrid"])

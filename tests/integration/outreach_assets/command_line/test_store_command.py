@@ -8,6 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from outreach_assets.command_line.main import app
+from outreach_core.audit import EventFilter, latest_events
+from outreach_core.migrate import migrate
+from outreach_core.postgres import Postgres
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
 
@@ -21,7 +24,11 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def outreach(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+def outreach(
+    proxy: FaultProxy, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Command:
+    migrate(postgres)
+    monkeypatch.setenv("NEON_CONNECTION_STRING", postgres.url)
     bucket = f"b{abs(hash(tmp_path)):x}"
     proxy.server.make_bucket(bucket)
     config = proxy.config(bucket)
@@ -39,6 +46,18 @@ def outreach(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     return run
 
 
+def told(postgres: Postgres) -> list[tuple[str, object]]:
+    """The commands' events, the oldest first, and how many objects each was about."""
+    with postgres.connect() as connection:
+        found = latest_events(connection, EventFilter(), limit=99)
+    counts = {e.event_type: e.details for e in found if e.details and "who" in e.details}
+    return [
+        (name.removeprefix("outreach_"), details.get("moved", details.get("rules")))
+        for name, details in reversed(counts.items())
+        if name.endswith(("store_migrated", "bucket_set_up", "store_reconciled"))
+    ]
+
+
 @pytest.mark.parametrize("mode", ["local", "s3", "hybrid"])
 def test_a_file_goes_up_and_down_and_away(outreach: Command, tmp_path: Path, mode: str) -> None:
     (tmp_path / "a b.txt").write_text("hello")
@@ -52,7 +71,9 @@ def test_a_file_goes_up_and_down_and_away(outreach: Command, tmp_path: Path, mod
     assert json.loads(outreach("ls", "--json", mode=mode).output) == {"objects": []}
 
 
-def test_a_folder_moves_into_a_bucket_and_is_verified(outreach: Command, tmp_path: Path) -> None:
+def test_a_folder_moves_into_a_bucket_and_is_verified(
+    outreach: Command, postgres: Postgres, tmp_path: Path
+) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
         outreach("put", str(tmp_path / name), "k/")
@@ -63,6 +84,7 @@ def test_a_folder_moves_into_a_bucket_and_is_verified(outreach: Command, tmp_pat
     }
     moved = json.loads(outreach("migrate", *words).output)
     assert (moved["moved"], moved["skipped"], moved["failed"]) == (2, 0, {})
+    assert told(postgres) == [("store_migrated", 2)]
     assert json.loads(outreach("migrate", *words).output)["skipped"] == 2
     for how in ("listing", "hash", "bytes"):
         assert json.loads(outreach("verify", *words, "--how", how).output)["differences"] == {}
@@ -70,16 +92,19 @@ def test_a_folder_moves_into_a_bucket_and_is_verified(outreach: Command, tmp_pat
     assert json.loads(outreach("usage", "--json").output)["month_dollars"] == 0
 
 
-def test_the_bucket_is_looked_after(outreach: Command, proxy: FaultProxy) -> None:
+def test_the_bucket_is_looked_after(
+    outreach: Command, postgres: Postgres, proxy: FaultProxy
+) -> None:
     assert json.loads(outreach("doctor", "--json", mode="s3").output)["result"] == "ok"
     assert json.loads(outreach("setup", "--json", mode="s3").output)["result"] == "ok"
     assert json.loads(outreach("reconcile", "--json", mode="hybrid").output)["left"] == 0
+    assert told(postgres) == [("bucket_set_up", {"lifecycle": "ok", "uploads": "ok"})]
     proxy.personality.denied = {"write"}
     try:
-        told = json.loads(outreach("doctor", "--json", mode="s3", code=1).output)
+        said = json.loads(outreach("doctor", "--json", mode="s3", code=1).output)
     finally:
         proxy.personality.denied = set()
-    assert "the key may not write" in str(told)
+    assert "the key may not write" in str(said)
 
 
 def test_wrong_settings_are_told_without_a_network(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from outreach_assets.command_line.main import app
 
-HEAVY = "dagster duckdb boto3 botocore urllib3 pandas pyarrow psycopg pydantic".split()
+HEAVY = "dagster duckdb requests boto3 botocore urllib3 pandas pyarrow psycopg pydantic".split()
 
 
 def words_of_every_command() -> Iterator[list[str]]:
@@ -47,7 +47,7 @@ def test_every_help_has_an_example_and_needs_no_setting(
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_that_reports_can_do_so_in_json(words: list[str]) -> None:
-    reports = {"run", "doctor", "db status", "store ls", "snapshots list"}
+    reports = {"run", "doctor", "db status", "store ls", "snapshots list", "alerts list"}
     shown = CliRunner().invoke(app, [*words, "--help"]).output
     assert "--json" in shown or " ".join(words) not in reports
 
