@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import duckdb
 
 from b2_resources.object_store import ObjectStore
-from outreach_assets.steps.record import Ending, NotMigratedError, Status
+from outreach_assets.steps.record import Ending, Status, migrated
 from outreach_assets.steps.source import Snapshot, held_snapshot
 from outreach_assets.steps.source_versions import source_versions
 from outreach_assets.tables.table import Table, fingerprint
-from outreach_core.postgres import Postgres, UndefinedSchema, UndefinedTable
+from outreach_core.postgres import Postgres
 from outreach_core.states import ALL_STATES
 
 RULES, ENGINE, FIRST = "rules", "engine", "first run"
@@ -146,12 +146,8 @@ def record_versions(
 
 
 def _recorded(snapshot: Snapshot, store: str) -> dict[str, MadeFrom]:
-    try:
+    with migrated(snapshot.postgres):
         rows = snapshot.connection.execute(RECORDED, (store,)).fetchall()
-    except (UndefinedTable, UndefinedSchema):
-        raise NotMigratedError(
-            f"{snapshot.postgres.name} has no shq.source_versions: run `outreach db migrate`"
-        ) from None
     versions: dict[str, dict[str, str]] = {}
     for state, table, version, *_ in rows:
         versions.setdefault(state, {})[table] = version
