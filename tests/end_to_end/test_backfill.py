@@ -145,29 +145,28 @@ def test_no_event_holds_an_email_or_a_phone(three_states: Backfilled, neon: Post
     assert AN_EMAIL.findall(said) == []
 
 
-def test_the_nightly_schedule_does_not_ask_for_what_was_just_published(
+DRY_RUN = """
+    mutation ($schedule: ScheduleSelector!, $at: Float, $sensor: SensorSelector!) {
+      scheduleDryRun(selectorData: $schedule, timestamp: $at) { ...tick
+        ... on PythonError { message } }
+      sensorDryRun(selectorData: $sensor) { ...tick ... on PythonError { message } }
+    }
+    fragment tick on DryRunInstigationTick { evaluationResult {
+      error { message } runRequests { tags { key value } } } }"""
+
+
+def test_neither_the_clock_nor_the_sensor_asks_for_what_was_just_published(
     dev: OutreachDev, three_states: Backfilled
 ) -> None:
+    location = {"repositoryLocationName": "outreach", "repositoryName": "__repository__"}
     said = dev.ask(
-        """mutation ($selector: ScheduleSelector!, $at: Float) {
-          scheduleDryRun(selectorData: $selector, timestamp: $at) {
-            __typename
-            ... on DryRunInstigationTick { evaluationResult {
-              error { message } runRequests { tags { key value } } } }
-            ... on PythonError { message }
-          }
-        }""",
-        selector={
-            "repositoryLocationName": "outreach",
-            "repositoryName": "__repository__",
-            "scheduleName": "nightly_refresh_schedule",
-        },
+        DRY_RUN,
+        schedule={**location, "scheduleName": "nightly_refresh_schedule"},
         at=1_767_233_700.0,
-    )["scheduleDryRun"]
-    assert said["evaluationResult"]["error"] is None
-    asked = [
-        state
-        for request in said["evaluationResult"]["runRequests"]
-        for state in states_of({tag["key"]: tag["value"] for tag in request["tags"]})
-    ]
-    assert not set(STATES) & set(asked)
+        sensor={**location, "sensorName": "changed_states_sensor"},
+    )
+    for by in ("scheduleDryRun", "sensorDryRun"):
+        found = said[by]["evaluationResult"]
+        assert found["error"] is None
+        tags = [{t["key"]: t["value"] for t in r["tags"]} for r in found["runRequests"]]
+        assert not set(STATES) & {state for one in tags for state in states_of(one)}
