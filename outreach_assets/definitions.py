@@ -9,6 +9,7 @@ from b2_resources.resource import B2Resource
 from outreach_assets.assets.audit import audit_log_export
 from outreach_assets.assets.chain import sources
 from outreach_assets.assets.drill import restore_drill
+from outreach_assets.assets.failures import build_failures
 from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.usage import build_usage
@@ -24,6 +25,7 @@ from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
 from sensors.alerts import alerts_sensor
 from sensors.changed_states import build_changed_states_sensor
+from sensors.failures_found import failures_found_sensor
 from sensors.owed_objects import owed_objects_sensor
 from sensors.run_outcomes import run_outcomes_sensor
 
@@ -39,6 +41,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
                 tables,
                 kill_switches(settings),
             ),
+            build_failures(settings.b2_validation_failures_prefix),
             build_usage(settings.outreach_storage_budget_dollars),
             audit_log_export,
             restore_drill,
@@ -52,6 +55,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
         sensors=[
             abandoned_runs_sensor,
             owed_objects_sensor,
+            failures_found_sensor,
             run_outcomes_sensor,
             alerts_sensor,
             build_changed_states_sensor(tables),

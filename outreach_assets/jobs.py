@@ -7,6 +7,7 @@ import dagster as dg
 from outreach_assets.assets.audit import AUDIT_EXPORT
 from outreach_assets.assets.chain import chain
 from outreach_assets.assets.drill import RESTORE_DRILL
+from outreach_assets.assets.failures import EXPORTED_FAILURES
 from outreach_assets.assets.observed_sources import observe_sources
 from outreach_assets.assets.retention import RETENTION
 from outreach_assets.assets.usage import USAGE
@@ -31,6 +32,11 @@ refresh_tables_job = _job(
 )
 store_usage_job = _job(
     "store_usage_job", [USAGE], "What the store holds and what a month of it costs."
+)
+export_failures_job = _job(
+    "export_failures_job",
+    [EXPORTED_FAILURES],
+    "Failures that have not been exported yet, into the store: each exactly once.",
 )
 audit_export_job = _job(
     "audit_export_job",
@@ -58,6 +64,7 @@ def observe_sources_job() -> None:
 
 JOBS = [
     refresh_tables_job,
+    export_failures_job,
     store_usage_job,
     audit_export_job,
     restore_drill_job,

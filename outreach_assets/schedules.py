@@ -1,6 +1,7 @@
 """The clock: what runs when nobody asks, each at a time from the settings.
 
-A new one that starts a whole job is one entry of CLOCKS, and the setting that says when.
+What a store owes its bucket is no job: owed_objects_sensor sees to it every five minutes. A new one
+that starts a whole job is one entry of CLOCKS, and the setting that says when.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from b2_resources.resource import B2Resource
 from outreach_assets.assets.asked_states import NO_ATTEMPTS, busy_states, requests_for
 from outreach_assets.jobs import (
     audit_export_job,
+    export_failures_job,
     refresh_tables_job,
     restore_drill_job,
     retention_job,
@@ -47,6 +49,13 @@ class Clock:
 
 
 CLOCKS = (
+    Clock(
+        job=export_failures_job.name,
+        cron=lambda settings: settings.outreach_export_failures_schedule,
+        at_first=ON,
+        says="Once a day, after the nightly refresh, for what failures_found_sensor has missed. On "
+        "at first: without a new failure it puts nothing.",
+    ),
     Clock(
         job=store_usage_job.name,
         cron=lambda settings: settings.outreach_store_usage_schedule,

@@ -5,7 +5,7 @@ statements of our own, so that nothing rests on functions which the database's o
 Closing hashes in the bucket are compared in outreach_assets/steps/audit_export.py.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -42,6 +42,7 @@ HASHED = """
 
 BROKEN = f"""
     SELECT id, position, position_before, id_before,
+        ARRAY(SELECT unnest(hashed_columns) EXCEPT SELECT unnest(%(columns)s::text[])),
         row_hash IS DISTINCT FROM computed, previous_hash IS DISTINCT FROM hash_before
     FROM (
         SELECT *, lag(position, 1, 0::bigint) OVER chain AS position_before,
@@ -180,7 +181,12 @@ def _ordered_breaks(connection: Connection, last: int) -> Iterator[BrokenLink]:
 
 
 def _named(
-    id_: int, position: int, before: int, id_before: int | None, *wrong: bool
+    id_: int,
+    position: int,
+    before: int,
+    id_before: int | None,
+    gone_columns: Sequence[str],
+    *wrong: bool,
 ) -> Iterator[BrokenLink]:
     """What is wrong at a row; a gap explains a wrong link, and so says it all."""
     altered, unlinked = wrong
@@ -203,7 +209,8 @@ def _named(
             kind=Break.ALTERED,
             position=position,
             id=id_,
-            says=f"the row at position {position} (id {id_}) was altered",
+            says=f"the row at position {position} (id {id_}) was altered"
+            + (f": its column {', '.join(gone_columns)} is gone" if gone_columns else ""),
         )
     elif unlinked and position == before + 1:
         yield BrokenLink(

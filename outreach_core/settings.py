@@ -138,6 +138,7 @@ class Settings(BaseSettings):
     outreach_allow_master_writes: Annotated[bool, BeforeValidator(setting_values.yes_or_no)] = False
     outreach_schedule_timezone: Annotated[str, AfterValidator(setting_values.time_zone)] = "UTC"
     outreach_nightly_refresh_schedule: Schedule = "15 2 * * *"
+    outreach_export_failures_schedule: Schedule = "15 4 * * *"
     outreach_store_usage_schedule: Schedule = "45 4 * * *"
     outreach_audit_export_schedule: Schedule = "30 3 * * *"
     outreach_restore_drill_schedule: Schedule = "15 5 * * sun"

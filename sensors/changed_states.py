@@ -23,8 +23,8 @@ INTERVAL_SECONDS = 300
 def build_changed_states_sensor(tables: Sequence[Table]) -> dg.SensorDefinition:
     """The sensor; `tables` carry the rules that rows are judged by."""
 
-    # Off until somebody switches it on: a Neon compute that is asked every few minutes never
-    # suspends, and is billed by the hour. The nightly schedule asks once.
+    # Off until somebody switches it on: each tick reads every row, which keeps a Neon compute busy
+    # that is billed by the hour. The nightly schedule reads them once.
     @dg.sensor(job=refresh_tables_job, minimum_interval_seconds=INTERVAL_SECONDS)
     def changed_states_sensor(
         context: dg.SensorEvaluationContext, neon: NeonResource, b2: B2Resource

@@ -81,6 +81,7 @@ def test_the_code_location_loads_with_an_empty_environment(
             "b2/restore_drill",
             "b2/retention",
             "b2/usage",
+            "b2/validation_failures",
             "b2/verified_snapshots",
             *(key for keys in GROUPS.values() for key in keys),
         ]
@@ -155,11 +156,13 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
         "abandoned_runs_sensor",
         "changed_states_sensor",
         "alerts_sensor",
+        "failures_found_sensor",
         "owed_objects_sensor",
         "run_outcomes_sensor",
     }
     assert {s.name for s in defs.schedules or ()} == {
         "audit_export_schedule",
+        "export_failures_schedule",
         "nightly_refresh_schedule",
         "restore_drill_schedule",
         "retention_schedule",

@@ -37,6 +37,7 @@ from outreach_assets.steps.source import Snapshot
 from outreach_assets.steps.upload import Published
 from outreach_assets.steps.validate import StateVerdict
 from outreach_assets.tables.table import Table
+from outreach_core.audit import started_by
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.postgres import Postgres
 
@@ -252,6 +253,7 @@ def at_work(
         run_id=context.run.run_id,
         version=version,
         abandoned=abandoned,
+        who=started_by(context.run.tags),
     ) as claim:
         work = RunAtWork(
             context=context,

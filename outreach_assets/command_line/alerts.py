@@ -29,6 +29,7 @@ def list_command(
     Examples: `outreach alerts list` · `outreach alerts list --open --json`
     """
     from outreach_assets.steps.alerts import list_alerts  # noqa: PLC0415 imports psycopg
+    from outreach_assets.steps.build_channels import build_channels  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
     settings = load_settings()
@@ -36,6 +37,7 @@ def list_command(
     if as_json:
         print_json({"alerts": [_as_object(alert, settings.outreach_ui_url) for alert in found]})
         return
+    names = {channel.key: channel.name for channel in build_channels(settings)}
     print_table(
         f"{len(found)} alerts",
         ["what", "where", "since", "until", "why", "told"],
@@ -46,7 +48,10 @@ def list_command(
                 f"{alert.opened_at:%Y-%m-%d %H:%M}",
                 f"{alert.closed_at:%Y-%m-%d %H:%M}" if alert.closed_at else "open",
                 alert.sentence,
-                "; ".join(f"{name}: {_told(said)}" for name, said in alert.deliveries.items()),
+                "; ".join(
+                    f"{names.get(key, key)}: {_told(said)}"
+                    for key, said in alert.deliveries.items()
+                ),
             ]
             for alert in found
         ],

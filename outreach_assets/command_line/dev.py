@@ -43,6 +43,8 @@ def dev(
     settings = load_settings()
     _refuse_taken(host, port)
     dagster_home = prepare_home(settings)
+    if "outreach_ui_url" not in settings.model_fields_set:
+        os.environ["OUTREACH_UI_URL"] = f"http://{host}:{port}"  # noqa: TID251 for alerts' links
     if settings.uses_embedded_postgres:
         _sample_when_empty()
     typer.echo("starting Dagster, which takes some seconds …")

@@ -1,13 +1,13 @@
 """`outreach failures list` and `stats`: what the failures log holds. People's names are masked."""
 
 from dataclasses import asdict
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.failure_exports import Which
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.states import checked_states
 
@@ -20,32 +20,24 @@ COMMONEST = 20
 CELL_CHARACTERS = 60
 
 
-class Records(StrEnum):
-    """Whose failures."""
-
-    COMPANY = "company"
-    PERSON = "person"
-    BOTH = "both"
-
-
 State = Annotated[
     list[str] | None, typer.Option("--state", "-s", help="Only this state; may be repeated.")
 ]
-Type = Annotated[Records, typer.Option("--type", help="Whose failures.")]
+Type = Annotated[Which, typer.Option("--type", help="Whose failures.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 
 
 def list_command(
     state: State = None,
-    type_: Type = Records.BOTH,
+    type_: Type = Which.BOTH,
     limit: Annotated[int, typer.Option(min=1, help="The most to show.")] = 50,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """The failures in the log, newest first; a record that failed often once, as it failed last.
+    """The records that fail, newest first; one that failed often once, as it failed last.
 
-    The names of people are masked, in JSON too. A record that was mended since is still in the
-    log: the next validation of its state tells.
+    A record that was mended is listed until the next validation of its state. The names of people
+    are masked, in JSON too.
 
     Examples: `outreach failures list --state WV` · `outreach failures list --type person --json`
     """
@@ -59,13 +51,13 @@ def list_command(
         return
     print_table(
         f"{len(found):,} of {total:,} failures",
-        ["type", "id", "name", "state", "reason", "failed at (UTC)", "pipeline", "exported"],
+        ["type", "id", "name", "state", "reason", "last seen (UTC)", "pipeline", "exported"],
         [_row(one) for one in found],
     )
 
 
 def stats_command(
-    state: State = None, type_: Type = Records.BOTH, *, as_json: AsJson = False
+    state: State = None, type_: Type = Which.BOTH, *, as_json: AsJson = False
 ) -> None:
     """How many records fail, by type, state and reason, and what no export has taken yet.
 
@@ -89,11 +81,11 @@ def shown(text: str | None) -> str:
     return escape(plain if len(plain) <= CELL_CHARACTERS else plain[: CELL_CHARACTERS - 1] + "…")
 
 
-def _wanted(state: list[str] | None, type_: Records) -> "Wanted":
-    from outreach_assets.steps.failure_lists import COMPANY, PERSON, Wanted  # noqa: PLC0415
+def _wanted(state: list[str] | None, type_: Which) -> "Wanted":
+    from outreach_assets.steps.failure_lists import Wanted  # noqa: PLC0415
 
     return Wanted(
-        types=(COMPANY, PERSON) if type_ is Records.BOTH else (type_.value,),
+        types=type_.types,
         states=checked_states(state) if state else None,
     )
 
@@ -105,7 +97,7 @@ def _row(one: "Failure") -> list[object]:
         shown(one.name),
         shown(one.state),
         shown(one.fail_reason),
-        f"{one.failed_at:%Y-%m-%d %H:%M}" if one.failed_at else "-",
+        f"{one.seen_at:%Y-%m-%d %H:%M}" if one.seen_at else "-",
         shown(one.pipeline_id),
         "yes" if one.is_exported else "no",
     ]

@@ -12,6 +12,8 @@ from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from outreach_assets.steps.repair import Repair, RowRepair
     from outreach_core.postgres import Postgres
     from outreach_core.settings import Settings
@@ -71,6 +73,7 @@ def _planned(settings: "Settings", postgres: "Postgres", file: Path) -> "Repair"
     from outreach_assets.steps.private_duckdb import Limits, private_duckdb  # noqa: PLC0415
     from outreach_assets.steps.repair import plan_repair  # noqa: PLC0415
     from outreach_assets.steps.source import held_snapshot  # noqa: PLC0415
+    from outreach_assets.tables.catalogue import tables_for  # noqa: PLC0415
 
     corrections = read_corrections(file)
     limits = Limits(
@@ -80,7 +83,8 @@ def _planned(settings: "Settings", postgres: "Postgres", file: Path) -> "Repair"
         folder=settings.home / "spill",
     )
     with private_duckdb(limits) as duck, held_snapshot(postgres) as snapshot:
-        return plan_repair(duck, snapshot, corrections)
+        tables = tables_for(settings.outreach_company_not_valid)
+        return plan_repair(duck, snapshot, tables, corrections)
 
 
 def _counts(repair: "Repair") -> dict[str, int]:
@@ -158,7 +162,13 @@ def _row(repair: "Repair", row: "RowRepair") -> list[object]:
         row.line,
         shown(row.key),
         row.outcome,
-        ", ".join(row.reasons_before) or "-",
-        ", ".join(row.reasons_after) or "-",
+        _in_words(repair, row.reasons_before),
+        _in_words(repair, row.reasons_after),
         "\n".join(changes) or "-",
     ]
+
+
+def _in_words(repair: "Repair", reasons: "Sequence[str]") -> str:
+    """As the failures log says it."""
+    complaints = {rule.name: rule.complaint for rule in repair.table.rules}
+    return "; ".join(complaints[reason] for reason in reasons) or "-"

@@ -19,6 +19,7 @@ from outreach_assets.command_line import (
     doctor,
     failures,
     refresh,
+    rules,
     snapshots,
     store,
 )
@@ -68,6 +69,11 @@ app.add_typer(
     failures.app,
     name="failures",
     epilog="Examples: `outreach failures export` · `outreach failures stats`",
+)
+app.add_typer(
+    rules.app,
+    name="rules",
+    epilog="Examples: `outreach rules list` · `outreach rules list --json`",
 )
 app.add_typer(
     alerts.app,

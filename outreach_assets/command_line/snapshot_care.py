@@ -201,8 +201,9 @@ def _show_plan(
         print_json({"applied": False, "states": [asdict(p) for p in found if p.kept]})
         return
     rows = [[p.state, version, size] for p in found for version, size in p.doomed.items()]
-    title = f"{len(rows)} snapshots would go, {sum(len(p.kept) for p in found)} stay"
-    print_table(title, ["state", "version", "bytes"], rows)
+    if rows:
+        print_table("would go", ["state", "version", "bytes"], rows)
+    typer.echo(f"{len(rows)} snapshots would go, {sum(len(p.kept) for p in found)} stay")
     if rows:
         typer.echo("nothing was removed: add --apply")
 
@@ -228,8 +229,9 @@ def _prune(settings: "Settings", keep: "Keep", states: tuple[str, ...], *, as_js
         )
     else:
         rows = [[one.state, one.version, one.size_bytes] for one in removed]
-        title = f"{len(rows)} snapshots removed, with {hidden:,} bytes in versions of a bucket"
-        print_table(title, ["state", "version", "bytes"], rows)
+        if rows:
+            print_table("removed", ["state", "version", "bytes"], rows)
+        typer.echo(f"{len(rows)} snapshots removed, {hidden:,} bytes of them a bucket's versions")
         for name, why in failures.items():
             typer.secho(f"{name}: {why}", fg="red", err=True)
     raise typer.Exit(PARTLY if failures else 0)

@@ -6,13 +6,13 @@ spreadsheet. What its cells do to the masters is in repair.py.
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from outreach_assets.steps.failure_formats import FORMULA
 from outreach_assets.steps.validate import REASONS
 from outreach_assets.tables.companies import COMPANIES
 from outreach_assets.tables.people import PEOPLE
@@ -36,9 +36,6 @@ NOT_CORRECTIONS = {
     *("company_id", "company_name", "person_id", "person_name", REASONS),
 }
 """Columns of the exported files: left aside unless the table has one of that name."""
-
-ESCAPED = re.compile(r"'(?=[=+\-@\t\r\n])")
-"""What the export puts before a cell that a spreadsheet would take for a formula."""
 
 
 class CorrectionsFileError(PermanentError):
@@ -190,7 +187,7 @@ def _read_row(
 ) -> Correction | Refusal:
     beyond = any(cell.strip() for cell in cells[len(header) :])
     given = {
-        name: cell[1:] if ESCAPED.match(cell) else cell
+        name: cell[1:] if cell.startswith("'") and FORMULA.match(cell, 1) else cell
         for name, cell in zip(header, cells, strict=False)
         if cell.strip()
     }

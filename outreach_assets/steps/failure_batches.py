@@ -43,19 +43,16 @@ SUMMED_STATE = f"CASE WHEN min(state) = max(state) THEN min(state) ELSE '{SEVERA
 
 # A row whose batch is exported and which says again that it is not, is to be exported again: the
 # two are set in one transaction, so somebody wants it.
-RELEASE = f"""
-    DELETE FROM shq.failure_batch_rows r USING marketing.validation_failures_log f
-    WHERE {WANTED} AND r.failure_id = f.id AND r.batch_id IN (
-        SELECT batch_id FROM shq.failure_batches WHERE status = 'exported')"""
-
 CLAIM = f"""
     WITH waiting AS MATERIALIZED (
         SELECT f.id, f.failure_type, f.pipeline_id, {STATE_OF} AS state,
+            r.failure_id IS NOT NULL AS was_exported,
             (row_number() OVER (PARTITION BY f.failure_type, f.pipeline_id ORDER BY f.id) - 1)
                 / %(batch_size)s AS place
         FROM marketing.validation_failures_log f
-        WHERE {WANTED}
-            AND NOT EXISTS (SELECT FROM shq.failure_batch_rows r WHERE r.failure_id = f.id)
+            LEFT JOIN shq.failure_batch_rows r ON r.failure_id = f.id
+            LEFT JOIN shq.failure_batches b ON b.batch_id = r.batch_id
+        WHERE {WANTED} AND b.status IS DISTINCT FROM 'claimed'
     ), batches AS MATERIALIZED (
         SELECT failure_type, pipeline_id, place, gen_random_uuid() AS batch_id,
             count(*)::int AS rows, {SUMMED_STATE} AS state
@@ -63,7 +60,12 @@ CLAIM = f"""
     ), claimed AS (
         INSERT INTO shq.failure_batch_rows (failure_id, batch_id)
         SELECT w.id, b.batch_id
-        FROM waiting w JOIN batches b USING (failure_type, pipeline_id, place) ORDER BY w.id
+        FROM waiting w JOIN batches b USING (failure_type, pipeline_id, place)
+        WHERE NOT w.was_exported ORDER BY w.id
+    ), claimed_again AS (
+        UPDATE shq.failure_batch_rows r SET batch_id = b.batch_id
+        FROM waiting w JOIN batches b USING (failure_type, pipeline_id, place)
+        WHERE w.was_exported AND r.failure_id = w.id
     )
     SELECT batch_id, failure_type, pipeline_id, state, (place + 1)::int, rows
     FROM batches ORDER BY failure_type, pipeline_id, place"""
@@ -164,7 +166,6 @@ def claim_batches(connection: Connection, order: ExportOrder, *, now: datetime) 
     """
     wanted = {**_wanted(order.types, order.state), "batch_size": order.batch_size or EVERYTHING}
     with _claiming(connection):
-        connection.execute(RELEASE, wanted)
         batches = [
             Batch(
                 batch_id=batch_id,

@@ -1,14 +1,15 @@
-"""What marketing.validation_failures_log says: the newest failures, and how many of which kind.
+"""What marketing.validation_failures_log says: who fails now, and how many of which kind.
 
-A record that failed often counts once, as it failed last. Writing the log is in failures.py and
-exporting it in failure_export.py.
+A record that failed often counts once, as it failed last, until a validation finds it no more
+(marketing.validation_failures_open). Writing the log is in failures.py, its export in others.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
+from outreach_assets.steps.failure_kinds import FailureType
 from outreach_assets.steps.preview import masked
 from outreach_assets.steps.record import NotMigratedError
 from outreach_core.postgres import (
@@ -20,37 +21,27 @@ from outreach_core.postgres import (
 )
 from outreach_core.states import UNASSIGNED
 
-COMPANY, PERSON = "company", "person"
-
-# A row that names no record is one of its own.
-NEWEST = """
-    SELECT DISTINCT ON (failure_type, record_id, CASE WHEN record_id IS NULL THEN id END) *
-    FROM (
-        SELECT *, coalesce(validation_timestamp, created_at) AS failed_at,
-            CASE failure_type WHEN 'person' THEN person_id ELSE company_id END AS record_id,
-            CASE failure_type WHEN 'person' THEN person_name ELSE company_name END AS record_name
-        FROM marketing.validation_failures_log
-        WHERE failure_type = ANY(%(types)s)
-    ) AS failures
-    ORDER BY failure_type, record_id, CASE WHEN record_id IS NULL THEN id END,
-        failed_at DESC NULLS LAST, id DESC"""
-
 IN_STATES = f"""
     (%(states)s::text[] IS NULL OR coalesce(state, '{UNASSIGNED}') = ANY(%(states)s))"""
 
+OPEN = f"""
+    SELECT *, CASE failure_type WHEN 'person' THEN person_id ELSE company_id END AS record_id,
+        CASE failure_type WHEN 'person' THEN person_name ELSE company_name END AS record_name
+    FROM marketing.validation_failures_open
+    WHERE mended_at IS NULL AND failure_type = ANY(%(types)s) AND {IN_STATES}"""
+
 LIST = f"""
-    SELECT failure_type, record_id, record_name, state, fail_reason, failed_at, pipeline_id,
+    SELECT failure_type, record_id, record_name, state, fail_reason, seen_at, pipeline_id,
         exported_to_b2 IS TRUE, count(*) OVER ()
-    FROM ({NEWEST}) AS newest WHERE {IN_STATES}
-    ORDER BY failed_at DESC NULLS LAST, id DESC LIMIT %(limit)s"""
+    FROM ({OPEN}) AS failing ORDER BY seen_at DESC NULLS LAST, id DESC LIMIT %(limit)s"""
 
 COUNTS = f"""
-    WITH newest AS MATERIALIZED (SELECT * FROM ({NEWEST}) AS every WHERE {IN_STATES})
+    WITH failing AS MATERIALIZED ({OPEN})
     SELECT 'state', coalesce(state, '{UNASSIGNED}'), failure_type, count(*)
-    FROM newest GROUP BY 2, 3
+    FROM failing GROUP BY 2, 3
     UNION ALL
     SELECT 'reason', trim(reason), failure_type, count(*)
-    FROM newest, unnest(string_to_array(fail_reason, ';')) AS reason
+    FROM failing, unnest(string_to_array(fail_reason, ';')) AS reason
     WHERE trim(reason) <> '' GROUP BY 2, 3"""
 
 UNEXPORTED = f"""
@@ -64,14 +55,14 @@ UNEXPORTED = f"""
 class Wanted:
     """Which failures somebody asks for."""
 
-    types: Sequence[str] = (COMPANY, PERSON)
+    types: Sequence[FailureType] = tuple(FailureType)
     states: Sequence[str] | None = None
     """None for all; rows that name none are unassigned."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A record as it failed last."""
+    """A record that fails, as it failed last."""
 
     failure_type: str
     record_id: str | None
@@ -80,7 +71,9 @@ class Failure:
 
     state: str | None
     fail_reason: str
-    failed_at: datetime | None
+    seen_at: datetime | None
+    """When a validation found it last."""
+
     pipeline_id: str
     is_exported: bool
 
@@ -107,8 +100,8 @@ class FailureStats:
     def by_type(self) -> dict[str, int]:
         """How many records of each type."""
         return {
-            type_: sum(counts.get(type_, 0) for counts in self.by_state.values())
-            for type_ in (COMPANY, PERSON)
+            type_.value: sum(counts.get(type_, 0) for counts in self.by_state.values())
+            for type_ in FailureType
         }
 
 
@@ -131,7 +124,9 @@ def failure_stats(postgres: Postgres, wanted: Wanted) -> FailureStats:
     return FailureStats(
         by_state=dict(sorted(found["state"].items())),
         by_reason=dict(reasons),
-        unexported={type_: Waiting(rows=rows, since=since) for type_, rows, since in waiting},
+        unexported={
+            type_: Waiting(rows=rows, since=_in_utc(since)) for type_, rows, since in waiting
+        },
     )
 
 
@@ -141,17 +136,24 @@ def _asked(wanted: Wanted) -> dict[str, object]:
 
 
 def _failure(row: Sequence[object]) -> Failure:
-    type_, record_id, name, state, reason, failed_at, pipeline_id, is_exported, _ = row
+    type_, record_id, name, state, reason, seen_at, pipeline_id, is_exported, _ = row
     return Failure(
         failure_type=str(type_),
         record_id=None if record_id is None else str(record_id),
-        name=None if name is None else (masked(str(name)) if type_ == PERSON else str(name)),
+        name=None
+        if name is None
+        else (masked(str(name)) if type_ == FailureType.PERSON else str(name)),
         state=None if state is None else str(state),
         fail_reason=str(reason),
-        failed_at=failed_at if isinstance(failed_at, datetime) else None,
+        seen_at=_in_utc(seen_at),
         pipeline_id=str(pipeline_id),
         is_exported=bool(is_exported),
     )
+
+
+def _in_utc(moment: object) -> datetime | None:
+    """Postgres answers in the zone of its session."""
+    return moment.astimezone(UTC) if isinstance(moment, datetime) else None
 
 
 @contextmanager

@@ -167,8 +167,13 @@ def latest_manifest(
 def all_manifests(store: ObjectStore, state: str) -> Iterator[Manifest]:
     """Every receipt of a state, oldest first."""
     for version in manifest_versions(store, state):
-        key = keys.manifest_key(state, version)
-        yield read_manifest(get_bytes(store, key), store.place_of(key))
+        yield manifest_at(store, state, version)
+
+
+def manifest_at(store: ObjectStore, state: str, version: str) -> Manifest:
+    """One receipt. Raises ObjectMissingError, ManifestUnreadableError."""
+    key = keys.manifest_key(state, version)
+    return read_manifest(get_bytes(store, key), store.place_of(key))
 
 
 def manifest_versions(store: ObjectStore, state: str) -> Iterator[str]:

@@ -158,11 +158,13 @@ def claimed(
     run_id: str,
     version: str,
     abandoned: Callable[[OpenRun], None],
+    who: str = "unknown",
 ) -> Iterator[Claim]:
     """The states for this run alone, but for those another run works in.
 
     Raises StateBusyError when those are all. `abandoned` is called for each dead run found in one
-    of ours, before its audit row is written.
+    of ours, before its audit row is written. `who` the run acts for is in its audit rows, also in
+    those that others write for it.
     """
     with _connection_for_locks(postgres) as connection:
         waiting = _waiting(postgres, states, run_id)
@@ -179,7 +181,7 @@ def claimed(
             raise busy_error(claim.busy)
         _sweep(postgres, ours, abandoned, run_id=run_id)
         try:
-            _open(postgres, ours, run_id=run_id, version=version)
+            _open(postgres, ours, run_id=run_id, version=version, who=who)
         except Exception:
             raise
         except BaseException:  # Ctrl-C just now: they may be open or not
@@ -323,9 +325,11 @@ def migrated(postgres: Postgres) -> Iterator[None]:
         ) from None
 
 
-def _open(postgres: Postgres, states: Sequence[str], *, run_id: str, version: str) -> None:
+def _open(
+    postgres: Postgres, states: Sequence[str], *, run_id: str, version: str, who: str
+) -> None:
     """A retry of a run opens only what its earlier attempts have not closed: one row each."""
-    details = json.dumps({"version": version})
+    details = json.dumps({"version": version, "who": who})
     with postgres.connect() as connection, connection.cursor() as cursor:
         closed = {event["state"] for event in events_of_run(connection, run_id)}
         cursor.executemany(
@@ -341,7 +345,7 @@ def _close(connection: Connection, endings: Mapping[OpenRun, Ending]) -> None:
     for run in sorted(endings, key=lambda run: (run.run_id, run.state)):
         closed = connection.execute(
             "DELETE FROM shq.open_runs WHERE run_id = %s AND state = %s "
-            "RETURNING started_at, now()",
+            "RETURNING started_at, now(), details ->> 'who'",
             (run.run_id, run.state),
         ).fetchone()
         if closed is not None:
@@ -349,8 +353,11 @@ def _close(connection: Connection, endings: Mapping[OpenRun, Ending]) -> None:
     write_events(connection, events)
 
 
-def _event(run: OpenRun, ending: Ending, started_at: datetime, ended_at: datetime) -> AuditEvent:
+def _event(
+    run: OpenRun, ending: Ending, started_at: datetime, ended_at: datetime, who: str | None
+) -> AuditEvent:
     details = {
+        "who": who,
         "run_id": run.run_id,
         "state": run.state,
         "status": ending.status,

@@ -28,7 +28,7 @@ from outreach_assets.steps.preview import masked
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.steps.source import Snapshot, SourceColumn, source_columns
 from outreach_assets.steps.validate import REASONS, split_sql
-from outreach_assets.tables.table import Table, Verdict, quoted
+from outreach_assets.tables.table import Linked, Table, Verdict, quoted
 from outreach_core.states import UNASSIGNED
 
 UPDATED_AT = "updated_at"
@@ -109,21 +109,23 @@ class MasterRow:
     values: Mapping[str, str | None]
 
 
-def plan_repair(duck: Duck, snapshot: Snapshot, corrections: Corrections) -> Repair:
+def plan_repair(
+    duck: Duck, snapshot: Snapshot, tables: Sequence[Table], corrections: Corrections
+) -> Repair:
     """What the corrections would change, and how the rows are judged before and after.
 
-    Nothing is written. Raises CorrectionsFileError when a column is unknown, and what
-    `source_columns` and `fill_tables` raise.
+    `tables` say what the rules are now, as for a run. Nothing is written. Raises
+    CorrectionsFileError when a column is unknown, and what `source_columns` and `fill_tables` do.
     """
-    table, connection = corrections.table, snapshot.connection
-    source = source_columns(snapshot, table)
+    connection = snapshot.connection
+    table = next(t for t in tables if t.name == corrections.table.name)
     say_types_as_text(connection)
     types = _corrected_types(corrections, column_types(connection, table.source))
     fitting, unfit = fit_cells(connection, duck, corrections.rows, types)
     masters = _master_rows(snapshot, table, list(types), [row.key for row in fitting])
     rows = [row for row in fitting if len(masters.get(row.key, ())) == 1]
-    unknown = [_not_one(row, table, masters) for row in fitting if row not in rows]
-    before, after = _judged(duck, snapshot, table, source, types, rows) if rows else ({}, {})
+    unknown = [_not_one(r, table, masters) for r in fitting if len(masters.get(r.key, ())) != 1]
+    before, after = _judged(duck, snapshot, table, types, rows) if rows else ({}, {})
     return Repair(
         table=table,
         types=types,
@@ -218,18 +220,29 @@ def _judged(
     duck: Duck,
     snapshot: Snapshot,
     table: Table,
-    source: Sequence[SourceColumn],
     types: Mapping[str, str],
     rows: Sequence[Correction],
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """The reasons of the rows that are bad, by key: as they are, and with their corrections."""
     before, after = (replace(table, name=f"{table.name}_{when}") for when in ("before", "after"))
+    source = source_columns(snapshot, table)
     queries = {
         before.raw: _overlaid(table, source, {}, rows),
         after.raw: _overlaid(table, source, types, rows),
     }
     fill_tables(duck, snapshot, queries)
+    for link in (rule.linked for rule in table.errors if rule.linked):
+        _fill_linked(duck, snapshot, link, [before, after])
     return _reasons(duck, before), _reasons(duck, after)
+
+
+def _fill_linked(duck: Duck, snapshot: Snapshot, link: Linked, versions: Sequence[Table]) -> None:
+    """The rows of another table that these ask about, as the snapshot has them."""
+    other = link.table
+    asked = " UNION ".join(f"SELECT {quoted(link.column)}::VARCHAR FROM {t.raw}" for t in versions)
+    keys = [Correction(line=0, key=k, cells={}) for (k,) in duck.execute(asked).fetchall() if k]
+    query = _overlaid(other, source_columns(snapshot, other), {}, keys)
+    fill_tables(duck, snapshot, {other.raw: query})
 
 
 def _overlaid(
@@ -240,7 +253,7 @@ def _overlaid(
 ) -> str:
     """A query for the rows with the cells of the typed columns over them, as a run selects them.
 
-    The rules do not look at the state, so it need not be found.
+    No rule looks at the state, and a linked row's is the same: so all get one, and none is found.
     """
     listed = ", ".join(column.expression for column in source)
     overlaid = ", ".join(_over(c.name, types.get(c.name)) for c in source)

@@ -12,7 +12,7 @@ from outreach_assets.steps.corrected_cells import cells_sql, say_types_as_text
 from outreach_assets.steps.record import NotMigratedError
 from outreach_assets.steps.repair import UPDATED_AT, Repair, RowRepair, fingerprint_sql
 from outreach_assets.tables.table import quoted
-from outreach_core.audit import SOURCE, AuditEvent, write_events
+from outreach_core.audit import FAILURE_REPAIRED, AuditEvent, command_event, write_events
 from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.postgres import (
     Connection,
@@ -23,7 +23,6 @@ from outreach_core.postgres import (
     UndefinedTable,
 )
 
-FAILURE_REPAIRED = "outreach_failure_repaired"
 LOCK_SECONDS = 30
 NAMED_KEYS = 20
 REFUSED_VALUES = ("22", "23", "27", "428C9", "44", "P0")
@@ -112,10 +111,9 @@ def _update(
 
 
 def _event(repair: Repair, row: RowRepair) -> AuditEvent:
-    return AuditEvent(
-        event_type=FAILURE_REPAIRED,
-        event_source=SOURCE,
-        details={
+    return command_event(
+        FAILURE_REPAIRED,
+        {
             "table": repair.table.source,
             "key": row.key,
             "columns": sorted(row.changes),

@@ -154,7 +154,9 @@ def check_folder(folder: Path) -> None:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise TargetInUseError(f"{folder} is no folder: name a new one")
         if folder.exists() and any(folder.iterdir()):
-            raise TargetInUseError(f"{folder} is not empty, and nothing is overwritten: name a new")
+            raise TargetInUseError(
+                f"{folder} is not empty, and nothing is overwritten: name a new one"
+            )
 
 
 def check_file(file: Path) -> None:

@@ -17,11 +17,11 @@ from b2_resources import keys
 from b2_resources.files import sha256_of
 from b2_resources.object_store import ObjectCorruptError, ObjectMissingError, ObjectStore
 from outreach_assets.steps.fetch import FetchDiffersError, fetch_file
-from outreach_assets.steps.judge_again import Files, is_judged_by, rows_problems
+from outreach_assets.steps.judge_again import Files, rows_problems
 from outreach_assets.steps.manifest import Manifest, StoredFacts
 from outreach_assets.steps.manifest_chain import Link, chain_problems, read_chain
 from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.catalogue import TABLES, tables_judged_by
 from outreach_core.errors import RetryableError
 
 STATES_AT_ONCE = 4
@@ -116,7 +116,7 @@ def _verify(verifier: Verifier, state: str, listed: Sequence[tuple[str, object]]
     manifests = [link.manifest for link in read if link.manifest is not None]
     for manifest in manifests:
         problems += _snapshot_problems(verifier, manifest)
-        if not is_judged_by(manifest, TABLES):
+        if tables_judged_by(manifest.rules) is None:
             notes.append(f"{state} {manifest.version}: other rules than today's, not judged again")
     return StateVerified(
         state=state,
@@ -138,7 +138,8 @@ def _snapshot_problems(verifier: Verifier, manifest: Manifest) -> list[str]:
         problems = _byte_problems(verifier.store, manifest, files)
         if not problems:
             with verifier.judging, verifier.open_duck() as duck:
-                problems = rows_problems(duck, manifest, files, TABLES)
+                tables = tables_judged_by(manifest.rules) or TABLES
+                problems = rows_problems(duck, manifest, files, tables)
     return problems
 
 

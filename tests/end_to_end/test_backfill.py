@@ -86,6 +86,7 @@ def test_nothing_in_the_store_is_half_published(
 def test_each_state_has_one_audit_row(three_states: Backfilled, neon: Postgres) -> None:
     rows = audit_rows(neon, three_states.runs[0]["id"])
     assert sorted((r["state"], r["status"]) for r in rows) == [(s, "published") for s in STATES]
+    assert {r["who"] for r in rows} == {f"backfill {three_states.backfill}"}
 
 
 @pytest.mark.slow
@@ -125,7 +126,11 @@ def test_the_row_counts_shown_are_the_tables(
 def test_the_reasons_of_bad_rows_are_a_table(three_states: Backfilled) -> None:
     entries = metadata_of(three_states.events, "duckdb/people_bad", "WV")
     records = [json.loads(record) for record in entries["reasons"]["table"]["records"]]
-    assert {r["reason"] for r in records} == {"email_invalid", "title_missing"}
+    assert {r["reason"] for r in records} == {
+        "email_invalid",
+        "title_missing",
+        "company_not_valid",
+    }
     assert all(r["rows"] > 0 for r in records)
 
 

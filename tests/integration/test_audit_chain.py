@@ -229,6 +229,9 @@ def test_columns_that_come_later_are_hashed_from_then_on(log: Postgres) -> None:
     assert found(log) == []
     tamper(log, "UPDATE shq.audit_log SET later = NULL WHERE chain_position = 13")
     assert found(log) == [(Break.ALTERED, 13)]
+    given_sql(log, "ALTER TABLE shq.audit_log DROP later")
+    [link] = check_chain(log).breaks
+    assert link.says.endswith("was altered: its column later is gone")
 
 
 def test_two_writers_at_once_make_one_chain(postgres: Postgres) -> None:

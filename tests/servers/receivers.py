@@ -3,7 +3,7 @@
 import json
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -24,6 +24,9 @@ class Chat:
         self.texts: list[str] = []
         self.requests = 0
         self.answers: list[tuple[int, Mapping[str, str]]] = []
+        self.on_message: Callable[[], None] | None = None
+        """Called when a message has come and before the answer goes out."""
+
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
 
@@ -52,6 +55,8 @@ class Chat:
                 status, headers = chat.answers.pop(0) if chat.answers else (200, {})
                 if status == 200 and self.path == SECRET_PATH:
                     chat.texts.append(json.loads(body)["text"])
+                    if chat.on_message:
+                        chat.on_message()
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

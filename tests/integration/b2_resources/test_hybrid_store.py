@@ -19,6 +19,10 @@ from b2_resources.object_store import (
 )
 from b2_resources.resource import B2Resource
 from b2_resources.s3_store import S3Store
+from outreach_assets.resources import NeonResource
+from outreach_core.audit import STORE_RECONCILED, EventFilter, latest_events
+from outreach_core.migrate import migrate
+from outreach_core.postgres import Postgres
 from sensors.owed_objects import owed_objects_sensor
 from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
@@ -199,7 +203,10 @@ def test_a_stopped_server_is_an_outage_too(tmp_path: Path) -> None:
         assert get_bytes(far, "k") == b"2"
 
 
-def test_the_sensor_brings_what_is_owed(proxy: FaultProxy, far: S3Store, tmp_path: Path) -> None:
+def test_the_sensor_brings_what_is_owed_and_tells_it(
+    proxy: FaultProxy, far: S3Store, postgres: Postgres, tmp_path: Path
+) -> None:
+    migrate(postgres)
     store = reopened(proxy, tmp_path)
     outage(proxy)
     store.put_bytes("k", b"1")
@@ -210,11 +217,16 @@ def test_the_sensor_brings_what_is_owed(proxy: FaultProxy, far: S3Store, tmp_pat
         local_root=str(tmp_path / "near"),
         **{name: getattr(config, name) for name in S3_FIELDS},
     )
+    resources = {"b2": resource, "neon": NeonResource(connection_string=postgres.conninfo)}
     for said in ("put 1", "nothing is owed"):
-        skip = owed_objects_sensor(dg.build_sensor_context(resources={"b2": resource}))
+        with dg.build_sensor_context(resources=resources) as context:
+            skip = owed_objects_sensor(context)
         assert isinstance(skip, dg.SkipReason)
         assert said in (skip.skip_message or "")
     assert get_bytes(far, "k") == b"1"
+    with postgres.connect() as connection:
+        told = latest_events(connection, EventFilter(event_type=STORE_RECONCILED), limit=9)
+    assert [event.details and event.details["put"] for event in told] == [1]
 
 
 def test_two_processes_do_not_settle_a_key_at_once(tmp_path: Path) -> None:

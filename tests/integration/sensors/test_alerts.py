@@ -23,9 +23,6 @@ from sensors.alerts import alerts_sensor
 from tests.given import COMPANY_MASTER, VERSION, a_company, given_rows, given_sql
 from tests.servers.receivers import PASSWORD, SECRET_PATH, USER, Chat, Post, receivers
 
-# The chain's own, which no test had run inside pytest before.
-pytestmark = pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id is deprecated")
-
 UI = "https://dagster.example.test"
 OPS = "ops@example.test"
 BAD = f"""

@@ -1,3 +1,5 @@
+import re
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from b2_resources import keys
-from b2_resources.keys import KeyRefusedError, SnapshotPlace, VersionPlace
+from b2_resources.keys import FailuresPlace, KeyRefusedError, SnapshotPlace, VersionPlace
 from outreach_core.states import ALL_STATES, UnknownStateError
 
 VERSION = "20260131235959"
@@ -112,6 +114,66 @@ def test_a_key_may_have_1024_bytes_and_no_more() -> None:
     assert keys.check_key(longest) == longest
     with pytest.raises(KeyRefusedError, match="1024"):
         keys.check_key(longest + "x")
+
+
+def test_exported_failures_lie_where_people_know_them() -> None:
+    place = FailuresPlace(
+        exported_on=date(2025, 11, 18),
+        failure_type="company",
+        pipeline_id="WV-VALIDATION-20251118",
+        extension="json",
+    )
+    folder = "validation-failures/2025-11-18/"
+    name = "company_failures_WV-VALIDATION-20251118"
+    assert keys.failures_key("validation-failures/", place) == f"{folder}{name}.json"
+    batch = replace(place, batch=1, extension="csv")
+    assert keys.failures_key("validation-failures", batch) == f"{folder}{name}-BATCH-001.csv"
+    later = keys.failures_key("", replace(batch, later=2))
+    assert later == f"2025-11-18/{name}-BATCH-001-2.csv"
+
+
+@given(
+    prefix=st.sampled_from(["", "a/", "a/b/", "validation-failures/"]),
+    exported_on=st.dates(),
+    failure_type=st.sampled_from(["company", "person"]),
+    pipeline_id=st.text(max_size=60).filter(lambda text: not re.search(r"-[\d]+\Z", text)),
+    batch=st.none() | st.integers(1, 5000),
+    later=st.integers(1, 999),
+)
+def test_a_key_of_failures_says_what_it_was_built_from(
+    prefix: str,
+    exported_on: date,
+    failure_type: str,
+    pipeline_id: str,
+    batch: int | None,
+    later: int,
+) -> None:
+    place = FailuresPlace(
+        exported_on=exported_on,
+        failure_type=failure_type,
+        pipeline_id=pipeline_id,
+        extension="json",
+        batch=batch,
+        later=later,
+    )
+    key = keys.failures_key(prefix, place)
+    assert keys.check_key(key) == key
+    assert keys.failures_prefix(key) == prefix.removesuffix("/")
+    if "~" not in key:  # a long id is cut
+        assert keys.failures_place(prefix, key) == place
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "vf/2025-13-18/company_failures_P.json",
+        "vf/2025-11-18/companies_P.json",
+        "2025-11-18/company_failures_P.json",
+        "vf/x/2025-11-18/company_failures_P.json",
+    ],
+)
+def test_other_keys_are_no_failures(key: str) -> None:
+    assert keys.failures_place("vf/", key) is None
 
 
 @given(st.dates(min_value=date(1970, 1, 1)))

@@ -7,7 +7,12 @@ from typing import NamedTuple
 import pytest
 
 from outreach_core import environment_checks
-from outreach_core.environment_checks import check_home, check_neon_settings, check_versions
+from outreach_core.environment_checks import (
+    check_home,
+    check_neon_settings,
+    check_versions,
+    read_settings,
+)
 from outreach_core.findings import Result
 from outreach_core.settings import Settings
 
@@ -69,3 +74,19 @@ def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None
     assert packages.result is Result.PROBLEM
     assert "missing: no-such" in packages.found
     assert "uv sync" in packages.cure
+
+
+def test_one_wrong_mail_setting_is_not_blamed_on_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "OUTREACH_ALERT_EMAIL_TO": "ops@example.test",
+        "OUTREACH_ALERT_EMAIL_FROM": "outreach@example.test",
+        "OUTREACH_SMTP_HOST": "smtp.example.test:25",
+        "OUTREACH_SMTP_USER": "mailer",
+        "OUTREACH_SMTP_PASSWORD": "hunter22",
+    }.items():
+        monkeypatch.setenv(name, value)
+    read = read_settings()
+    assert [f.check for f in read.findings] == ["OUTREACH_SMTP_HOST"]
+    assert read.settings.outreach_alert_email_to is None

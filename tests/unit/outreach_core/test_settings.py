@@ -103,6 +103,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_SCHEDULE_TIMEZONE": "America/New_York",
         "OUTREACH_NIGHTLY_REFRESH_SCHEDULE": "*/5 1-4 * jan-mar mon,fri",
         "OUTREACH_STORE_USAGE_SCHEDULE": "0 0 29 2 *",
+        "OUTREACH_EXPORT_FAILURES_SCHEDULE": "0 1 * * *",
         "OUTREACH_AUDIT_EXPORT_SCHEDULE": "1 1 * * *",
         "OUTREACH_RESTORE_DRILL_SCHEDULE": "2 2 * * *",
         "OUTREACH_VERIFY_SNAPSHOTS_SCHEDULE": "3 3 * * *",

@@ -1,6 +1,9 @@
 """From a sighting to a message that people have, over a real Postgres, webhook and mail server."""
 
 import logging
+import signal
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +40,15 @@ from tests.servers.receivers import PASSWORD, SECRET_PATH, USER, Chat, Post, rec
 START = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 UI = "http://ui.example.test"
 OPS, BOSS = "ops@example.test", "boss@example.test"
+PROJECT = Path(__file__).parents[4]
+TELLER = """
+import sys
+from outreach_assets.steps.alert_delivery import deliver
+from outreach_assets.steps.alert_webhook import Webhook
+from outreach_core.postgres import Postgres
+postgres = Postgres(conninfo=sys.stdin.read(), name="the test's")
+deliver(postgres, [Webhook(url=sys.argv[1])], ui_url="http://ui.example.test", seconds=60)
+"""
 A_MESSAGE = Message(title="t", text="t & <u>")
 
 
@@ -220,6 +232,25 @@ def test_a_claim_whose_owner_died_is_told_by_the_next(watch: Watch, chat: Chat) 
     given_sql(watch.postgres, "UPDATE shq.alert_deliveries SET not_before = now()")
     watch.tells()
     assert len(chat.texts) == 1
+
+
+def test_who_is_killed_between_sending_and_marking_repeats_an_alert_and_loses_none(
+    watch: Watch, chat: Chat
+) -> None:
+    watch.note("12 companies have no key")
+    with subprocess.Popen(
+        [sys.executable, "-c", TELLER, chat.url], stdin=subprocess.PIPE, cwd=PROJECT, text=True
+    ) as teller:
+        chat.on_message = teller.kill
+        teller.communicate(watch.postgres.conninfo, timeout=60)
+    chat.on_message = None
+    assert (teller.returncode, len(chat.texts)) == (-signal.SIGKILL, 1)
+    watch.tells()
+    assert len(chat.texts) == 1  # the claim of the dead stands for five minutes
+    given_sql(watch.postgres, "UPDATE shq.alert_deliveries SET not_before = now()")
+    watch.tells()
+    watch.tells()
+    assert len(chat.texts) == 2
 
 
 def test_one_refused_receiver_does_not_keep_the_others_from_theirs(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from outreach_assets.steps.failure_kinds import FailureType
 from outreach_assets.steps.failure_lists import Wanted, failure_stats, newest_failures
 from outreach_assets.steps.record import NotMigratedError
 from outreach_core.migrate import migrate
@@ -56,17 +57,23 @@ def logged(postgres: Postgres) -> Postgres:
         a_failure("c1", 18),
         a_failure("c2", 17, exported_to_b2=True),
         a_failure("c3", 15, state=None, validation_timestamp=None, exported_to_b2=False),
-        a_failure(None, 14, fail_reason="odd"),
-        a_failure(None, 13, fail_reason="odd"),
+        a_failure("c4", 14, fail_reason="odd"),
+        a_failure("c5", 13, fail_reason="odd"),
+        a_failure("c6", 12, state="PA"),
         a_persons_failure("p1", 19, fail_reason="Missing or invalid email;Missing title "),
     )
-    given_sql(postgres, f"UPDATE {LOG} SET created_at = '2025-11-15Z' WHERE company_id = 'c3'")
+    validated = (
+        "INSERT INTO shq.validations VALUES ('PA', 'company', '2025-11-12 01:00Z', '', '', 0)"
+    )
+    given_sql(
+        postgres, validated, f"UPDATE {LOG} SET created_at = '2025-11-15Z' WHERE company_id = 'c3'"
+    )
     return postgres
 
 
 def test_failures_come_newest_first_and_each_record_once(logged: Postgres) -> None:
     found, total = newest_failures(logged, Wanted(), limit=4)
-    assert total == 6
+    assert total == 6  # and c6 is mended
     assert [(f.record_id, f.state, f.is_exported) for f in found] == [
         ("p1", "WV", False),
         ("c1", "WV", False),
@@ -83,8 +90,8 @@ def test_the_name_of_a_person_is_masked_and_that_of_a_company_is_not(logged: Pos
 @pytest.mark.parametrize(
     ("wanted", "records"),
     [
-        (Wanted(types=("person",)), ["p1"]),
-        (Wanted(types=("company",), states=("WV",)), ["c1", "c2", None, None]),
+        (Wanted(types=(FailureType.PERSON,)), ["p1"]),
+        (Wanted(types=(FailureType.COMPANY,), states=("WV",)), ["c1", "c2", "c4", "c5"]),
         (Wanted(states=("OH",)), []),
         (Wanted(states=("OH", UNASSIGNED)), ["c3"]),
     ],
@@ -109,7 +116,7 @@ def test_the_counts_are_of_records_and_what_waits_is_of_log_rows(logged: Postgre
     ]
     waiting = {type_: (w.rows, w.since) for type_, w in stats.unexported.items()}
     assert waiting == {
-        "company": (5, datetime(2025, 11, 13, tzinfo=UTC)),
+        "company": (6, datetime(2025, 11, 12, tzinfo=UTC)),
         "person": (1, datetime(2025, 11, 19, tzinfo=UTC)),
     }
 

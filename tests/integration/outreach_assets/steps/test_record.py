@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from outreach_assets.steps.record import (
     StateBusyError,
     Status,
     claimed,
+    close_cancelled,
     sweep_abandoned,
 )
 from outreach_core.audit import events_of_run
@@ -50,7 +52,14 @@ def a_claim(
     postgres: Postgres, *states: str, run_id: str = "r1", found: list[OpenRun] | None = None
 ) -> Iterator[Claim]:
     heard = [] if found is None else found
-    with claimed(postgres, states, run_id=run_id, version=VERSION, abandoned=heard.append) as claim:
+    with claimed(
+        postgres,
+        states,
+        run_id=run_id,
+        version=VERSION,
+        abandoned=heard.append,
+        who="anna@laptop",
+    ) as claim:
         yield claim
 
 
@@ -86,6 +95,7 @@ def test_a_row_says_what_readers_ask_for(postgres: Postgres) -> None:
         ).fetchall()
     assert source == "outreach_workbench"
     assert details["companies_good"] == 3
+    assert details["who"] == "anna@laptop"
     assert details["snapshot_version"] == VERSION
     assert details["start_time"] <= details["end_time"]
 
@@ -96,6 +106,20 @@ def test_closing_again_writes_nothing(postgres: Postgres) -> None:
         claim.close({"WV": PUBLISHED})
         claim.close({"WV": Ending(status=Status.FAILED)})
     assert audit(postgres) == [("WV", "published")]
+
+
+def test_two_who_close_the_same_states_at_once_do_not_wait_for_each_other(
+    postgres: Postgres,
+) -> None:
+    """In opposite orders: each must lock the open rows in one order, and the audit log last."""
+    migrate(postgres)
+    with ThreadPoolExecutor(2) as pool:
+        for run in ("r1", "r2", "r3", "r4", "r5"):
+            with a_claim(postgres, "OH", "PA", "WV", run_id=run) as claim:
+                closing = pool.submit(claim.close, dict.fromkeys(["WV", "PA", "OH"], PUBLISHED))
+                close_cancelled(postgres, run)
+                closing.result()
+            assert sorted(state for state, _ in audit(postgres, run)) == ["OH", "PA", "WV"]
 
 
 def test_of_two_claimers_at_once_the_second_is_told_which_state_is_busy(

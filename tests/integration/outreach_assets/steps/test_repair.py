@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +18,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from outreach_assets.steps import repair_write
 from outreach_assets.steps.corrections import CorrectionsFileError, read_corrections
 from outreach_assets.steps.record import NotMigratedError
 from outreach_assets.steps.repair import Outcome, Repair, plan_repair
 from outreach_assets.steps.repair_write import (
     ChangedMeanwhileError,
+    MasterBusyError,
     MasterRefusedError,
     write_repair,
 )
 from outreach_assets.steps.source import held_snapshot
+from outreach_assets.tables.catalogue import TABLES, tables_for
+from outreach_assets.tables.table import Table
+from outreach_core.audit import operator
 from outreach_core.postgres import Connection, Postgres
 from tests.given import (
     COMPANY_MASTER,
@@ -49,12 +55,14 @@ def plan(postgres: Postgres, tmp_path: Path) -> Plan:
     return lambda text: planned(postgres, tmp_path, text)
 
 
-def planned(postgres: Postgres, folder: Path, text: str) -> Repair:
+def planned(
+    postgres: Postgres, folder: Path, text: str, tables: Sequence[Table] = TABLES
+) -> Repair:
     file = folder / "mended.csv"
     file.write_text(text, encoding="utf-8", newline="")
     corrections = read_corrections(file)
     with a_duck(folder) as duck, held_snapshot(postgres) as snapshot:
-        return plan_repair(duck, snapshot, corrections)
+        return plan_repair(duck, snapshot, tables, corrections)
 
 
 def masters(postgres: Postgres, table: str = COMPANY_MASTER) -> dict[str, dict[str, object]]:
@@ -100,6 +108,21 @@ def found_bad(postgres: Postgres, folder: Path) -> dict[str, list[str]]:
         )
 
 
+def waits_for_a_lock(connection: Connection) -> bool:
+    row = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def test_a_bad_row_goes_round_the_loop_and_comes_back_good(
     postgres: Postgres, plan: Plan, tmp_path: Path
 ) -> None:
@@ -131,12 +154,14 @@ def test_a_bad_row_goes_round_the_loop_and_comes_back_good(
     assert found_bad(postgres, tmp_path) == {"c2": ["website_url_invalid"]}
     assert audit(postgres) == [
         {
+            "who": operator(),
             "table": COMPANY_MASTER,
             "key": "c1",
             "columns": ["website_url"],
             "reasons_before": ["website_url_missing"],
         },
         {
+            "who": operator(),
             "table": PEOPLE_MASTER,
             "key": "p1",
             "columns": ["email", "title"],
@@ -310,6 +335,30 @@ def test_any_overlay_is_judged_as_the_next_validation_judges_it(
         given_sql(postgres, f"DELETE FROM {COMPANY_MASTER} WHERE company_unique_id = 'any'")
 
 
+def test_a_persons_company_is_judged_too_where_a_setting_says_so(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    given_rows(
+        postgres,
+        [a_company("good"), a_company("bad", website_url=None, address_state="XX")],
+        [
+            a_person("p1", company_unique_id="bad", title=None),
+            a_person("p2", company_unique_id="bad"),
+            a_person("p3", company_unique_id="good"),
+            a_person("p4", company_unique_id="unknown"),
+        ],
+    )
+    text = "unique_id,company_unique_id,title\np1,,CFO\np2,good,\np3,bad,\np4,,CFO\n"
+    strict = planned(postgres, tmp_path, text, tables_for("error"))
+    assert {r.key: (list(r.reasons_before), list(r.reasons_after)) for r in strict.rows} == {
+        "p1": (["title_missing", "company_not_valid"], ["company_not_valid"]),
+        "p2": (["company_not_valid"], []),
+        "p3": ([], ["company_not_valid"]),
+        "p4": ([], []),
+    }
+    assert planned(postgres, tmp_path, text).is_all_good
+
+
 def test_a_row_that_somebody_changed_meanwhile_stops_all_of_them(
     postgres: Postgres, plan: Plan
 ) -> None:
@@ -325,6 +374,33 @@ def test_a_row_that_somebody_changed_meanwhile_stops_all_of_them(
         write_repair(postgres, repair)
     assert masters(postgres) == before
     assert audit(postgres) == []
+
+
+def test_a_change_that_is_not_committed_yet_is_waited_for_and_kept(
+    postgres: Postgres, plan: Plan
+) -> None:
+    given_rows(postgres, [a_company(key, website_url=None) for key in ("c1", "c2")])
+    repair = plan("company_id,website_url\nc1,a.example\nc2,b.example\n")
+    with ThreadPoolExecutor() as pool, postgres.connect(autocommit=True) as watching:
+        with postgres.connect() as other:
+            other.execute(f"UPDATE {COMPANY_MASTER} SET industry = 'x'".encode())
+            writing = pool.submit(write_repair, postgres, repair)
+            wait_until(lambda: waits_for_a_lock(watching))
+        with pytest.raises(ChangedMeanwhileError, match="changed c1, c2 since"):
+            writing.result(timeout=60)
+    assert {row.get("website_url") for row in masters(postgres).values()} == {None}
+
+
+def test_a_row_that_somebody_holds_is_not_waited_for_without_end(
+    postgres: Postgres, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair_write, "LOCK_SECONDS", 0.05)
+    given_rows(postgres, [a_company("c1", website_url=None)])
+    repair = plan("company_id,website_url\nc1,a.example\n")
+    with postgres.connect() as other:
+        other.execute(f"SELECT FROM {COMPANY_MASTER} FOR UPDATE".encode())
+        with pytest.raises(MasterBusyError, match="run it again"):
+            write_repair(postgres, repair)
 
 
 @pytest.mark.parametrize(
@@ -365,14 +441,6 @@ write_repair(postgres, planned(postgres, Path(sys.argv[1]), sys.argv[2]))
 """
 
 
-def waits_for_a_lock(connection: Connection) -> bool:
-    row = connection.execute(
-        "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = "
-        "(SELECT oid FROM pg_database WHERE datname = current_database())"
-    ).fetchone()
-    return row is not None and bool(row[0])
-
-
 def test_a_repair_that_is_killed_between_rows_and_audit_leaves_nothing(
     postgres: Postgres, tmp_path: Path
 ) -> None:
@@ -390,11 +458,7 @@ def test_a_repair_that_is_killed_between_rows_and_audit_leaves_nothing(
         assert process.stdin is not None
         with closing(process.stdin) as stdin:
             stdin.write(postgres.conninfo + "\n")
-        until = time.monotonic() + 60
-        while not waits_for_a_lock(watching):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_until(lambda: waits_for_a_lock(watching))
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=30)
     assert masters(postgres) == before

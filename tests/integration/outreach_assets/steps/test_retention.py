@@ -1,7 +1,11 @@
 """Old snapshots go, and nothing that anybody still needs: whole, killed half-way, hidden bytes."""
 
+import random
 import secrets
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,7 +26,7 @@ from b2_resources.s3_store import S3Store
 from outreach_assets.steps.manifest import Manifest, manifest_versions
 from outreach_assets.steps.manifest_chain import chain_problems, read_chain
 from outreach_assets.steps.published import repair
-from outreach_assets.steps.record import ClaimLostError, StateBusyError, claimed
+from outreach_assets.steps.record import ClaimLostError, StateBusyError, claimed, locked
 from outreach_assets.steps.retention import (
     Keep,
     StatePruned,
@@ -42,6 +46,18 @@ from tests.servers.rclone_s3 import RcloneS3
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 DAYS = [f"202605{day:02}020000" for day in range(1, 5)]
 NEWEST_ALONE = Keep(snapshots=1, days=0)
+
+PRUNING = f"""
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from b2_resources.local_store import LocalStore
+from outreach_assets.steps.retention import Keep, prune
+from outreach_core.postgres import Postgres
+postgres = Postgres(conninfo=sys.stdin.readline().strip(), name="the test's")
+keep = Keep(snapshots=1, days=0)
+list(prune(LocalStore(Path(sys.argv[1])), postgres, ["WV"], keep, now={NOW!r}))
+""".replace("datetime.datetime(", "datetime(").replace("tzinfo=datetime.timezone.utc", "tzinfo=UTC")
 
 moments = st.integers(0, 400).map(
     lambda days: (NOW - timedelta(days=days)).strftime("%Y%m%d%H%M%S")
@@ -189,6 +205,49 @@ def test_killed_before_any_write_the_next_pruning_leaves_nothing_behind(
             connection.execute("TRUNCATE shq.audit_log")
     assert dying.left == 0  # the last one just sufficed: every write was once the fatal one
     assert writes > 10
+
+
+@pytest.mark.slow
+def test_a_process_killed_while_it_prunes_leaves_what_the_next_one_finishes(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    migrate(postgres)
+    store = LocalStore(tmp_path)
+    history = [f"20260101{number:06}" for number in range(120)]
+    manifests = given_history(store, history)
+    manifests_there = tmp_path / keys.manifests_prefix("WV")
+    dice, hit = random.Random(5), 0  # noqa: S311 dice
+    for left in (100, 60, 30, 1):
+        wait_until_free(postgres)
+        with subprocess.Popen(
+            [sys.executable, "-c", PRUNING, str(tmp_path)], stdin=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin
+            process.stdin.write(f"{postgres.conninfo}\n")
+            process.stdin.flush()
+            while process.poll() is None and len(list(manifests_there.iterdir())) > left:
+                time.sleep(0.001)
+            time.sleep(dice.uniform(0, 0.02))  # where it is hit is up to the dice
+            process.kill()
+        hit += file_keys(store) != set(manifest_versions(store, "WV"))
+        assert_whole(store, manifests)
+    wait_until_free(postgres)
+    assert pruned(store, postgres).failure is None
+    assert file_keys(store) == {history[-1]}
+    assert sorted(removed_in(postgres)) == history[:-1]
+    assert hit >= 3
+
+
+def wait_until_free(postgres: Postgres) -> None:
+    """Until Postgres has noticed that the last process is dead."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with locked(postgres, "WV"):
+                return
+        except StateBusyError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_a_run_cleans_the_files_of_a_pruning_that_was_killed(

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from outreach_assets.steps.corrections import Corrections, CorrectionsFileError, read_corrections
+from outreach_assets.steps.failure_formats import safe_cell
 from outreach_assets.steps.preview import masked
 from outreach_assets.tables.companies import COMPANIES
 from outreach_assets.tables.people import PEOPLE
@@ -102,6 +103,17 @@ def test_an_apostrophe_of_the_export_is_taken_off_and_one_of_a_person_is_not(
         "c1": {"company_name": "=Acme", "description": "''tis"},
         "-c2": {"company_name": "'Acme =1", "description": "\t"},
     }
+
+
+def test_what_the_export_writes_is_read_back_as_it_was(tmp_path: Path) -> None:
+    names = ["=1+1", "+1", "-1", "@x", "\uff1d1", " =1", "\t1", "'x", "x'=", "\ufeff=1", "\u22121"]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(("company_id", "company_name"))
+    for number, name in enumerate(names):
+        writer.writerow((f"c{number}", safe_cell(name)))
+    found = read(tmp_path, text.getvalue().encode())
+    assert [row.cells["company_name"] for row in found.rows] == names
 
 
 def test_a_cell_of_nothing_but_spaces_is_left_as_it_is(tmp_path: Path) -> None:
