@@ -150,28 +150,31 @@ def test_no_event_holds_an_email_or_a_phone(three_states: Backfilled, neon: Post
     assert AN_EMAIL.findall(said) == []
 
 
-DRY_RUN = """
-    mutation ($schedule: ScheduleSelector!, $at: Float, $sensor: SensorSelector!) {
-      scheduleDryRun(selectorData: $schedule, timestamp: $at) { ...tick
-        ... on PythonError { message } }
-      sensorDryRun(selectorData: $sensor) { ...tick ... on PythonError { message } }
-    }
-    fragment tick on DryRunInstigationTick { evaluationResult {
-      error { message } runRequests { tags { key value } } } }"""
+TICK = """{ ... on PythonError { message } ... on DryRunInstigationTick { evaluationResult {
+    error { message } runRequests { tags { key value } } } } }"""
+BY_THE_CLOCK = f"""mutation ($which: ScheduleSelector!, $at: Float) {{
+    dryRun: scheduleDryRun(selectorData: $which, timestamp: $at) {TICK} }}"""
+BY_THE_SENSOR = f"""mutation ($which: SensorSelector!) {{
+    dryRun: sensorDryRun(selectorData: $which, cursor: "") {TICK} }}"""
 
 
-def test_neither_the_clock_nor_the_sensor_asks_for_what_was_just_published(
-    dev: OutreachDev, three_states: Backfilled
+@pytest.mark.parametrize(
+    ("query", "which", "at"),
+    [
+        (BY_THE_CLOCK, {"scheduleName": "nightly_refresh_schedule"}, {"at": 1_767_233_700.0}),
+        (BY_THE_SENSOR, {"sensorName": "changed_states_sensor"}, {}),
+    ],
+    ids=["clock", "sensor"],
+)
+def test_nobody_asks_for_what_was_just_published(
+    dev: OutreachDev,
+    three_states: Backfilled,
+    query: str,
+    which: dict[str, str],
+    at: dict[str, float],
 ) -> None:
     location = {"repositoryLocationName": "outreach", "repositoryName": "__repository__"}
-    said = dev.ask(
-        DRY_RUN,
-        schedule={**location, "scheduleName": "nightly_refresh_schedule"},
-        at=1_767_233_700.0,
-        sensor={**location, "sensorName": "changed_states_sensor"},
-    )
-    for by in ("scheduleDryRun", "sensorDryRun"):
-        found = said[by]["evaluationResult"]
-        assert found["error"] is None
-        tags = [{t["key"]: t["value"] for t in r["tags"]} for r in found["runRequests"]]
-        assert not set(STATES) & {state for one in tags for state in states_of(one)}
+    found = dev.ask(query, which={**location, **which}, **at)["dryRun"]["evaluationResult"]
+    assert found["error"] is None
+    tags = [{t["key"]: t["value"] for t in r["tags"]} for r in found["runRequests"]]
+    assert not set(STATES) & {state for one in tags for state in states_of(one)}
