@@ -56,7 +56,10 @@ def main() -> None:
     asked = parser.parse_args()
     questions = {"the floor": None, "all states": ALL_STATES, "WV": ("WV",)}
     took: dict[str, list[float]] = {name: [] for name in questions}
-    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as embedded:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,  # the server ends later
+        EmbeddedPostgres(Path(folder)) as embedded,
+    ):
         postgres = embedded.ensure_running()
         migrate(postgres)
         facts = load_sample(postgres, size=asked.size, seed=1, target=SampleTarget.EMBEDDED)

@@ -38,7 +38,7 @@ def build_changed_states_sensor(tables: Sequence[Table]) -> dg.SensorDefinition:
         # Before looking at the rows: a run that ends meanwhile is seen by the next tick.
         busy = busy_states(context.instance)
         changed = changed_states(neon.open(), tables, place_published_to(b2.create_store()))
-        attempts = failed_attempts(context.instance, now=now)
+        attempts = failed_attempts(context.instance)
         wanted = {
             state: change
             for state, change in changed.items()

@@ -23,8 +23,11 @@ WHAT_TAG = "outreach/what_changed"
 ASKED_BY_TAG = "outreach/asked_by"
 ASKED_BY = "a change"
 
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=15), timedelta(hours=16)
-"""How long a state whose run failed is left alone: four times as long after each failure."""
+PAUSES = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4), timedelta(hours=16))
+"""How long a state is left alone after its first failed run, its second, and so on."""
+
+ATTEMPTS = 1_000
+"""How many failed runs are looked through, the newest first."""
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -59,7 +62,7 @@ def states_of(tags: Mapping[str, str]) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempts:
-    """The runs that have failed lately."""
+    """The runs that have failed."""
 
     ended: Mapping[tuple[str, str], Sequence[datetime]]
     """When, by state and the token of the change they were asked for."""
@@ -73,20 +76,17 @@ class Attempts:
         ended = self.ended.get((state, change.token))
         if not ended:
             return None
-        pause: timedelta = min(FIRST_PAUSE * 4 ** (len(ended) - 1), LONGEST_PAUSE)
-        return max(ended) + pause
+        return max(ended) + PAUSES[min(len(ended), len(PAUSES)) - 1]
 
 
 NO_ATTEMPTS = Attempts(ended={})
 
 
-def failed_attempts(instance: dg.DagsterInstance, *, now: datetime) -> Attempts:
-    """Those among the runs that were asked for here."""
-    lately = dg.RunsFilter(
-        statuses=FAILED, tags={ASKED_BY_TAG: ASKED_BY}, created_after=now - 3 * LONGEST_PAUSE
-    )
+def failed_attempts(instance: dg.DagsterInstance) -> Attempts:
+    """Those among the runs that were asked for here, however long ago: run keys count them."""
+    asked_here = dg.RunsFilter(statuses=FAILED, tags={ASKED_BY_TAG: ASKED_BY})
     ended: dict[tuple[str, str], list[datetime]] = {}
-    for record in instance.get_run_records(lately):
+    for record in instance.get_run_records(asked_here, limit=ATTEMPTS):
         asked: dict[str, str] = json.loads(record.dagster_run.tags[CHANGED_TAG])
         for change in asked.items():
             ended.setdefault(change, []).append(record.update_timestamp)
