@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     outreach_duckdb_memory_mb: int = Field(default=400, ge=64)
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
     outreach_duckdb_temp_gb: int = Field(default=50, ge=1)
+    outreach_tool_memory_mb: int = Field(default=1024, ge=512)
+    outreach_tool_seconds: int = Field(default=600, ge=1)
     outreach_storage_budget_dollars: float = Field(default=10.0, ge=0)
     outreach_keep_snapshots: int = Field(default=30, ge=1)
     outreach_keep_days: int = Field(default=90, ge=0, le=36500)

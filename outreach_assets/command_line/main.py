@@ -22,6 +22,7 @@ from outreach_assets.command_line import (
     rules,
     snapshots,
     store,
+    tools,
 )
 from outreach_core.errors import OutreachError, SettingsError
 from outreach_core.states import UnknownStateError
@@ -84,6 +85,11 @@ app.add_typer(
     audit.app,
     name="audit",
     epilog="Examples: `outreach audit list` · `outreach audit verify`",
+)
+app.add_typer(
+    tools.app,
+    name="tools",
+    epilog="Examples: `outreach tools list` · `outreach tools run profile-my-data leads.csv`",
 )
 
 

@@ -86,6 +86,8 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_DUCKDB_MEMORY_MB": "65",
         "OUTREACH_DUCKDB_THREADS": "2",
         "OUTREACH_DUCKDB_TEMP_GB": "7",
+        "OUTREACH_TOOL_MEMORY_MB": "600",
+        "OUTREACH_TOOL_SECONDS": "60",
         "OUTREACH_STORAGE_BUDGET_DOLLARS": "2.5",
         "OUTREACH_KEEP_SNAPSHOTS": "4",
         "OUTREACH_KEEP_DAYS": "5",

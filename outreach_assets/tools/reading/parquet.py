@@ -1,0 +1,58 @@
+"""Parquet from strangers: its footer is believed only after it was found bearable."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.tables.table import quoted
+from outreach_assets.tools.reading.columns import checked_names, inner_name, literal
+from outreach_assets.tools.refusals import ErrorCode, ToolRefusedError
+
+MOST_CELLS = 1_000_000_000
+MOST_BYTES = 16 * 1024**3
+BOMB_CELLS = 10_000_000
+BOMB_CELLS_PER_BYTE = 50
+"""463 bytes can declare 2 GB; a file of any content holds far fewer cells than this per byte."""
+
+
+def parquet(duck: Duck, path: Path) -> tuple[Sequence[str], str]:
+    """The columns and SQL for every row as text.
+
+    Raises ToolRefusedError when it cannot be read, or would unpack to more than a table has.
+    """
+    file = literal(str(path))
+    try:
+        described = duck.execute(f"DESCRIBE SELECT * FROM read_parquet({file})").fetchall()
+        rows, size = (
+            duck.execute(f"""
+            SELECT (SELECT sum(num_rows) FROM parquet_file_metadata({file})),
+                (SELECT sum(total_uncompressed_size) FROM parquet_metadata({file}))""").fetchone()
+            or (0, 0)
+        )
+    except duckdb.Error as error:
+        raise bad_parquet() from error
+    names = checked_names([row[0] for row in described])
+    cells = (rows or 0) * len(names)
+    if (
+        cells > MOST_CELLS
+        or (size or 0) > MOST_BYTES
+        or (cells > BOMB_CELLS and cells > BOMB_CELLS_PER_BYTE * path.stat().st_size)
+    ):
+        raise ToolRefusedError(
+            ErrorCode.UNPACKS_TOO_LARGE,
+            f"{path.stat().st_size:,} bytes of Parquet would unpack to {cells:,} cells: "
+            "hand in a file that holds what it says",
+        )
+    columns = ", ".join(
+        f"{quoted(row[0])}::VARCHAR AS {inner_name(n)}" for n, row in enumerate(described)
+    )
+    return names, f"SELECT {columns} FROM read_parquet({file})"
+
+
+def bad_parquet() -> ToolRefusedError:
+    """A file that begins like Parquet and is not."""
+    return ToolRefusedError(
+        ErrorCode.BAD_PARQUET, "the Parquet file is cut off or damaged: write it anew"
+    )
