@@ -313,6 +313,8 @@ def counts(manifest: Manifest, published: Published | None = None) -> dict[str, 
         said["b2_uploads"] = len(manifest.objects) if published.uploaded_bytes else 0
         said["b2_uploaded_bytes"] = published.uploaded_bytes
         said["published_version"] = manifest.version
+        if published.uploaded_bytes:  # else somebody may have changed it since it was put there
+            said["manifest_sha256"] = manifest.sha256
     return said
 
 
