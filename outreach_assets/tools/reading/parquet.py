@@ -17,8 +17,6 @@ BOMB_CELLS_PER_BYTE = 50
 """463 bytes can declare 2 GB; a file of any content holds far fewer cells than this per byte."""
 
 LONGEST_CELL = 2 * 1024**2
-LOOKED_AT = 100_000
-MOST_LOOKED_AT_BYTES = 1024**3
 
 
 def parquet(duck: Duck, path: Path) -> tuple[Sequence[str], str]:
@@ -65,16 +63,16 @@ def _refuse_long_cells(duck: Duck, file: str, columns: Sequence[str]) -> None:
     try:
         row = duck.execute(f"""
             SELECT greatest({longest}), {total}
-            FROM (SELECT * FROM read_parquet({file}) LIMIT {LOOKED_AT})""").fetchone() or (0, 0)
+            FROM read_parquet({file})""").fetchone() or (0, 0)
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
         raise bad_parquet() from error
-    if row[0] > LONGEST_CELL or row[1] > MOST_LOOKED_AT_BYTES:
+    if row[0] > LONGEST_CELL or row[1] > MOST_BYTES:
         raise ToolRefusedError(
             ErrorCode.UNPACKS_TOO_LARGE,
-            f"its first {LOOKED_AT:,} rows hold cells of up to {row[0]:,} bytes, {row[1]:,} in "
-            "all: leave out what is no table",
+            f"it holds cells of up to {row[0]:,} bytes, {row[1]:,} in all: leave out what is no "
+            "table",
         )
 
 

@@ -23,9 +23,7 @@ LIMITS = ToolLimits(memory_mb=512, seconds=60, disk_mb=100)
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
-def run(
-    folder: Path, path: Path, tool: str = "validate-outreach", **more: object
-) -> ToolResult:
+def run(folder: Path, path: Path, tool: str = "validate-outreach", **more: object) -> ToolResult:
     work = folder / "run"
     work.mkdir()
     options: dict[str, object] = {"limits": LIMITS, **more}
