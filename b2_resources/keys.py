@@ -52,6 +52,9 @@ TASK_INPUTS = {
 """What may be handed in, and what it is called in the store, whatever it holds."""
 _ONE_PART = re.compile(r"[a-z0-9][a-z0-9-]*")
 
+NEWEST_REPORT_KEY = "reports/morning.html"
+"""The newest morning page: where people look."""
+
 AUDIT_PREFIX = "audit/"
 _AUDIT = re.compile(r"audit/\d{4}/\d{2}/audit_(?P<day>\d{8})\.parquet")
 

@@ -18,11 +18,13 @@ from outreach_assets.command_line import (
     dev,
     doctor,
     failures,
+    morning,
     refresh,
     rules,
     serve,
     snapshots,
     store,
+    tools,
     users,
 )
 from outreach_core.errors import OutreachError, SettingsError
@@ -52,6 +54,7 @@ app.command("demo")(demo.demo)
 app.command("dev")(dev.dev)
 app.command("run")(refresh.run)
 app.command("serve")(serve.serve)
+app.command("report")(morning.report)
 app.command("doctor")(doctor.doctor)
 app.add_typer(
     database.app,
@@ -92,6 +95,11 @@ app.add_typer(
     users.app,
     name="users",
     epilog="Examples: `outreach users add anna` · `outreach users list`",
+)
+app.add_typer(
+    tools.app,
+    name="tools",
+    epilog="Examples: `outreach tools list` · `outreach tools run profile-my-data leads.csv`",
 )
 
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,6 @@ from outreach_assets.command_line.environment import load_settings
 from outreach_core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fastapi import FastAPI
 
     from outreach_api.collaborators import Collaborators, OfferedTool
@@ -94,9 +93,23 @@ def collaborators_of(settings: "Settings") -> "Collaborators":
     )
 
 
-def offered_tools() -> "Mapping[str, OfferedTool]":
+def offered_tools() -> Mapping[str, "OfferedTool"]:
     """The tools as the API offers them, by id."""
-    return {}
+    from outreach_api.collaborators import OfferedTool, WrongParametersError  # noqa: PLC0415
+    from outreach_assets.tools.catalogue import TOOLS  # noqa: PLC0415
+    from outreach_assets.tools.refusals import ToolRefusedError  # noqa: PLC0415
+    from outreach_assets.tools.tool import Tool  # noqa: PLC0415
+
+    def offered(tool: Tool) -> OfferedTool:
+        def check(parameters: Mapping[str, object]) -> None:
+            try:
+                tool.checked_parameters(parameters)
+            except ToolRefusedError as error:
+                raise WrongParametersError(str(error)) from error
+
+        return OfferedTool(manifest=tool.as_json(), check=check)
+
+    return {tool.id: offered(tool) for tool in TOOLS}
 
 
 def _check_database(settings: "Settings") -> None:
