@@ -1,6 +1,7 @@
 """The real server over HTTP, with a folder of its own and with an S3 server."""
 
 import hashlib
+import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -145,6 +146,17 @@ def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
     said = served.ask("POST", f"/tasks/{task_id}/process").json()
     assert said["error_code"] == "FILES_NOT_FOUND"
     assert served.ask("POST", f"/tasks/{task_id}/cancel").status_code == 200
+
+
+def test_the_figures_are_of_all_processes(served: Served) -> None:
+    with served.postgres.connect() as connection:
+        name = f"ops-{'s3' if isinstance(served.store, S3Store) else 'local'}"
+        token = add_user(connection, name, is_operator=True, now=datetime.now(UTC)).token
+    for asked in range(10):  # a connection each, so that each process gets some
+        headers = {"authorization": f"Bearer {token}", "connection": "close"}
+        text = requests.get(f"{served.url}/metrics", headers=headers, timeout=60).text
+        found = re.search(r'requests_total{method="GET",route="/metrics",status="200"} (\d+)', text)
+        assert int(found[1] if found else 0) == asked
 
 
 def test_many_clients_hand_in_files_at_once(served: Served) -> None:
