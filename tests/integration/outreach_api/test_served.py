@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 import requests
@@ -36,6 +37,7 @@ class Served:
     postgres: Postgres
     anna: requests.Session
     bob: requests.Session
+    anna_id: str
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
         return self.anna.request(method, self.url + path, timeout=60, **more)
@@ -54,7 +56,7 @@ def served(
     request: pytest.FixtureRequest, migrated: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("served") / "home"
-    sessions, users = [], (f"anna-{request.param}", f"bob-{request.param}")
+    sessions, users = [], (f"anna-{uuid4().hex[:8]}", f"bob-{uuid4().hex[:8]}")
     for user in users:
         with migrated.connect() as connection:
             token = add_user(connection, user, is_operator=False, now=datetime.now(UTC)).token
@@ -74,7 +76,9 @@ def served(
             }
         with outreach_serve(home, variables, workers=1 if request.param == "s3" else 2) as url:
             anna, bob = sessions
-            yield Served(url=url, store=store, postgres=migrated, anna=anna, bob=bob)
+            yield Served(
+                url=url, store=store, postgres=migrated, anna=anna, bob=bob, anna_id=users[0]
+            )
     for session in sessions:
         session.close()
 
@@ -110,9 +114,7 @@ def test_the_whole_way_over_http(served: Served) -> None:
 
 def test_a_signed_url_is_for_these_bytes_alone(served: Served) -> None:
     task_id, upload = served.signed(BODY)
-    key = task_input_key(
-        f"anna-{'s3' if isinstance(served.store, S3Store) else 'local'}", task_id, "primary"
-    )
+    key = task_input_key(served.anna_id, task_id, "primary")
     url, headers = upload["url"], upload["headers"]
 
     def put(url: str, body: bytes, **other: str) -> int:
@@ -150,7 +152,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
 
 def test_the_figures_are_of_all_processes(served: Served) -> None:
     with served.postgres.connect() as connection:
-        name = f"ops-{'s3' if isinstance(served.store, S3Store) else 'local'}"
+        name = f"ops-{uuid4().hex[:8]}"
         token = add_user(connection, name, is_operator=True, now=datetime.now(UTC)).token
     for asked in range(10):  # a connection each, so that each process gets some
         headers = {"authorization": f"Bearer {token}", "connection": "close"}
