@@ -18,6 +18,7 @@ from outreach_assets.command_line import (
     dev,
     doctor,
     failures,
+    morning,
     refresh,
     rules,
     snapshots,
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("dev")(dev.dev)
 app.command("run")(refresh.run)
+app.command("report")(morning.report)
 app.command("doctor")(doctor.doctor)
 app.add_typer(
     database.app,
