@@ -59,13 +59,17 @@ class CellCleaner:
 
     def _spell(self, column: str) -> None:
         """`cells`: each different value, how often it is there, and its text cleaned."""
-        self.duck.execute(f"""
-            CREATE OR REPLACE TEMP TABLE cells AS
-            SELECT given, n, {text.plain_text("given")} AS s0,
-                {text.in_unicode("s0") if self._has(Agent.UNICODE) else "s0"} AS s1,
-                {text.trimmed("s1") if self._has(Agent.TRIM) else "s1"} AS s2,
-                {self._without_null_words("s2")} AS s3
-            FROM (SELECT {column} AS given, count(*) AS n FROM rows GROUP BY ALL)""")
+        chain = {
+            "s0": text.plain_text("given"),
+            "s1": text.in_unicode("s0") if self._has(Agent.UNICODE) else "s0",
+            "s2": text.trimmed("s1") if self._has(Agent.TRIM) else "s1",
+            "s3": self._without_null_words("s2"),
+        }
+        # One inside the other: an alias used in its own SELECT is evaluated anew each time.
+        sql = f"SELECT {column} AS given, count(*) AS n FROM rows GROUP BY ALL"
+        for name, expression in chain.items():
+            sql = f"SELECT *, {expression} AS {name} FROM ({sql})"
+        self.duck.execute(f"CREATE OR REPLACE TEMP TABLE cells AS {sql}")
 
     def _has(self, agent: Agent) -> bool:
         return agent in self.parameters.agents
@@ -103,7 +107,7 @@ class CellCleaner:
         safe = "s5" if self.parameters.keep_formulas else text.without_formulas("s5")
         self.duck.execute(f"""
             CREATE OR REPLACE TEMP TABLE cells AS
-            SELECT *, {self._filled(name)} AS s5, {safe} AS s6 FROM cells""")
+            SELECT *, {safe} AS s6 FROM (SELECT *, {self._filled(name)} AS s5 FROM cells)""")
 
     def _filled(self, name: str) -> str:
         wanted = self.parameters.fill_columns

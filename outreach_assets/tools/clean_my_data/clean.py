@@ -75,6 +75,10 @@ class Cleaning:
         _places(self.read, "fill_columns", self.parameters.fill_columns)
         self.rows = Rows(self.duck, self.read.path, self.scratch, len(self.read.names))
         self.log = Log(duck=self.duck, folder=self.scratch)
+        self.columns: dict[int, CleanedColumn] = {}
+        """As they are now; once they are clean, they no longer say what they said at first."""
+
+        self.first_seen: dict[int, CleanedColumn] = {}
         self.cells = CellCleaner(
             duck=self.duck, parameters=self.parameters, folder=self.scratch, log=self.log
         )
@@ -82,37 +86,38 @@ class Cleaning:
     def settle(self) -> Settled:
         """Clean until a turn changes nothing, or there were too many."""
         everything = list(range(len(self.read.names)))
-        columns: dict[int, CleanedColumn] = {}
         looked_at = everything
         for turn in range(1, MOST_TURNS + 1):
             self.log.turn = turn
-            changed = self._clean_cells(looked_at, columns)
-            removed, quarantined = self._clean_rows(columns)
+            changed = self._clean_cells(looked_at)
+            removed, quarantined = self._clean_rows()
             if not (changed or removed or quarantined):
-                return Settled(columns=columns, turns=turn, is_settled=True)
+                return Settled(columns=self.first_seen, turns=turn, is_settled=True)
             # An equal row leaves every column's different values as they were.
             looked_at = everything if quarantined else changed
-        return Settled(columns=columns, turns=MOST_TURNS, is_settled=False)
+        return Settled(columns=self.first_seen, turns=MOST_TURNS, is_settled=False)
 
-    def _clean_cells(self, places: Sequence[int], columns: dict[int, CleanedColumn]) -> list[int]:
+    def _clean_cells(self, places: Sequence[int]) -> list[int]:
         """Clean these columns, remember what was found, and give those that changed."""
         changed = []
         for number, place in enumerate(places):
             if self.log.turn == 1:
                 self.progress("cleaning", 10 + 45 * number // len(places))
-            columns[place] = self.cells.clean(place, self.read.names[place])
-            if columns[place].is_changed:
+            found = self.columns[place] = self.cells.clean(place, self.read.names[place])
+            if place not in self.first_seen or self.first_seen[place].kind is None:
+                self.first_seen[place] = found
+            if found.is_changed:
                 changed.append(place)
         self.rows.map(changed)
         return changed
 
-    def _clean_rows(self, columns: Mapping[int, CleanedColumn]) -> tuple[int, int]:
+    def _clean_rows(self) -> tuple[int, int]:
         """How many rows were removed as duplicates, and how many quarantined."""
         self.progress("comparing", 60)
         agents: dict[Agent, Callable[[], int]] = {
             Agent.DROP_NULLS: self._drop_nulls,
             Agent.NEAR_DUPLICATES: self._near_duplicates,
-            Agent.OUTLIERS: lambda: self._outliers(columns),
+            Agent.OUTLIERS: self._outliers,
         }
         chosen = self.parameters.agents
         turn, width = self.log.turn, len(self.read.names)
@@ -144,10 +149,10 @@ class Cleaning:
         found = like_rows(self.duck, places, self.parameters.similarity)
         return self.rows.quarantine(Agent.NEAR_DUPLICATES, self.log.turn, found)
 
-    def _outliers(self, columns: Mapping[int, CleanedColumn]) -> int:
+    def _outliers(self) -> int:
         quarantined = 0
         for place, name in enumerate(self.read.names):
-            kind = columns[place].kind
+            kind = self.columns[place].kind
             if (
                 kind is None
                 or kind.agent is not Agent.NUMBERS

@@ -47,59 +47,62 @@ class Evidence:
 
 
 def meant_dates(duck: Duck, table: str, asked: DateOrder) -> Meant:
-    """How the table's values are dates; `asked` is what the user says of day and month."""
-    day_first, month_first = _small("day"), _small("month")
-    order = asked if asked is not DateOrder.AUTO else _evidence(duck, table).order
-    either = f"""
-        CASE WHEN {day_first} IS NULL THEN {month_first} WHEN {month_first} IS NULL THEN {day_first}
-        WHEN {day_first} = {month_first} THEN {day_first} END"""
-    small = {DateOrder.DAY_FIRST: day_first, DateOrder.MONTH_FIRST: month_first}.get(order, either)
-    day = f"""
-        CASE WHEN regexp_full_match(value, {literal(ISO)}) AND TRY_CAST(value AS DATE) IS NOT NULL
-            THEN value
-        WHEN regexp_full_match(value, {literal(BIG_FIRST)}) THEN {_iso(BIG_FIRST, "ymd")}
-        WHEN regexp_full_match(value, {literal(SMALL_FIRST)}) THEN {small}
-        WHEN regexp_full_match(value, {literal(MONTH_FIRST)}) THEN {_iso(MONTH_FIRST, "mdy")}
-        WHEN regexp_full_match(value, {literal(DAY_FIRST)}) THEN {_iso(DAY_FIRST, "dmy")} END"""
+    """How the table's values are dates; `asked` is what the user says of day and month.
+
+    Makes the table `dates`: a value's ISO form with the day first, and with the month first.
+    """
+    duck.execute(f"CREATE OR REPLACE TEMP TABLE dates AS {_both_ways(table)}")
+    order = asked if asked is not DateOrder.AUTO else _evidence(duck).order
+    either = """
+        CASE WHEN by_day IS NULL THEN by_month WHEN by_month IS NULL OR by_day = by_month
+        THEN by_day END"""
+    known = {DateOrder.DAY_FIRST: "by_day", DateOrder.MONTH_FIRST: "by_month"}
     left = f"""
         CASE WHEN regexp_full_match(value, {literal(SHORT_YEAR)}) THEN 'the year has two digits'
-        WHEN {day_first} IS NOT NULL AND {month_first} IS NOT NULL
-            THEN 'day and month could be either' ELSE 'no date' END"""
+        WHEN by_day <> by_month THEN 'day and month could be either' ELSE 'no date' END"""
     says = None if order is DateOrder.AUTO else str(order)
-    return Meant(after=day, left=left, says=says)
+    return Meant(after=known.get(order, either), left=left, says=says, relation="dates")
 
 
-def _evidence(duck: Duck, table: str) -> Evidence:
-    day_first, month_first = _small("day"), _small("month")
-    row = duck.execute(f"""
-        SELECT count(*) FILTER ({day_first} IS NOT NULL AND {month_first} IS NULL),
-            count(*) FILTER ({month_first} IS NOT NULL AND {day_first} IS NULL)
-        FROM {table} WHERE regexp_full_match(value, {literal(SMALL_FIRST)})""").fetchone() or (0, 0)
-    return Evidence(day_first=row[0], month_first=row[1])
+def _evidence(duck: Duck) -> Evidence:
+    row = duck.execute("""
+        SELECT count(*) FILTER (by_day IS NOT NULL AND by_month IS NULL),
+            count(*) FILTER (by_month IS NOT NULL AND by_day IS NULL) FROM dates""").fetchone()
+    return Evidence(day_first=row[0] if row else 0, month_first=row[1] if row else 0)
 
 
-def _small(first: str) -> str:
-    return _iso(SMALL_FIRST, "dmy" if first == "day" else "mdy")
-
-
-def _iso(pattern: str, parts: str) -> str:
-    """SQL for the ISO date and time; NULL when there is no such day or time."""
-
-    def part(number: int) -> str:
-        return f"regexp_extract(value, {literal(f'^(?:{pattern})$')}, {number})"
-
-    at = {letter: part(number) for number, letter in enumerate(parts, start=1)}
-    month = f"lpad({at['m']}, 2, '0')"
-    if MONTH in pattern:
-        listed = ", ".join(literal(name) for name in MONTHS)
-        month = f"lpad(list_position([{listed}], lower(left({at['m']}, 3)))::VARCHAR, 2, '0')"
-    day = f"{at['y']} || '-' || {month} || '-' || lpad({at['d']}, 2, '0')"
-    clock = _clock(part(4))
+def _both_ways(table: str) -> str:
+    """SQL for value, by_day, by_month; one inside the other, so that each is evaluated once."""
+    parts = {
+        "big": (BIG_FIRST, "['y', 'm', 'd', 'clock', 'zone']"),
+        "small": (SMALL_FIRST, "['d', 'm', 'y', 'clock', 'zone']"),
+        "month_first": (MONTH_FIRST, "['m', 'd', 'y', 'clock', 'zone']"),
+        "day_first": (DAY_FIRST, "['d', 'm', 'y', 'clock', 'zone']"),
+    }
+    extracted = ", ".join(
+        f"regexp_extract(value, {literal(f'^(?:{pattern})$')}, {names}) AS {form}"
+        for form, (pattern, names) in parts.items()
+    )
+    said = ", ".join(
+        f"concat({', '.join(f'{form}.{part}' for form in parts)}) AS {part}"
+        for part in ("y", "m", "d", "clock", "zone")
+    )
+    months = ", ".join(literal(month) for month in MONTHS)
+    # At most one form matches; of the others every part is empty.
     return f"""
-        CASE WHEN TRY_CAST({day} AS DATE) IS NULL THEN NULL
-        WHEN {part(4)} = '' THEN {day}
-        WHEN TRY_CAST({clock} AS TIME) IS NULL THEN NULL
-        ELSE {day} || 'T' || {clock} || trim({part(5)}) END"""
+        SELECT value, CASE WHEN TRY_CAST(y || '-' || m || '-' || d AS DATE) IS NOT NULL
+                THEN y || '-' || m || '-' || d || clock END AS by_day,
+            CASE WHEN NOT is_small THEN by_day
+                WHEN TRY_CAST(y || '-' || d || '-' || m AS DATE) IS NOT NULL
+                THEN y || '-' || d || '-' || m || clock END AS by_month
+        FROM (
+            SELECT value, is_small, y, lpad(d, 2, '0') AS d,
+                lpad(coalesce(list_position([{months}], lower(left(m, 3)))::VARCHAR, m), 2, '0')
+                    AS m,
+                CASE WHEN clock = '' THEN '' WHEN TRY_CAST({_clock("clock")} AS TIME) IS NOT NULL
+                    THEN 'T' || {_clock("clock")} || trim(zone) END AS clock
+            FROM (SELECT value, small.y <> '' AS is_small, {said}
+                FROM (SELECT value, {extracted} FROM {table})))"""
 
 
 def _clock(said: str) -> str:

@@ -31,7 +31,7 @@ def like_rows(duck: Duck, places: Sequence[int], similarity: float) -> str:
     Alike are rows with the same digits, column by column, whose letters are the same or similar.
     """
     plain = [_letters(place) for place in places]
-    digits = [f"regexp_replace({inner_name(place)}, '[^0-9.]', '', 'g')" for place in places]
+    digits = [_digits(place) for place in places]
     duck.execute(f"""
         CREATE OR REPLACE TEMP TABLE likeness AS
         SELECT *, row_number() OVER (PARTITION BY block ORDER BY letters, row) AS nth
@@ -57,6 +57,12 @@ def like_rows(duck: Duck, places: Sequence[int], similarity: float) -> str:
 
 def _letters(place: int) -> str:
     return f"regexp_replace(lower(strip_accents({inner_name(place)})), '[^\\p{{L}}]', '', 'g')"
+
+
+def _digits(place: int) -> str:
+    """With the point inside a number: 1.25 is not 12.5."""
+    found = f"regexp_extract_all({inner_name(place)}, '[0-9]+(?:\\.[0-9]+)?')"
+    return f"array_to_string({found}, '')"
 
 
 def _kept(text: str) -> str:
