@@ -44,6 +44,9 @@ _FAILURES = re.compile(
 _NOT_IN_A_NAME = re.compile(f"[%/]|{REFUSED_CHARACTERS.pattern}")
 MAX_PIPELINE_BYTES = 180  # of a name's 255, which also says type, batch and extension
 
+NEWEST_REPORT_KEY = "reports/morning.html"
+"""The newest morning page: where people look."""
+
 AUDIT_PREFIX = "audit/"
 _AUDIT = re.compile(r"audit/\d{4}/\d{2}/audit_(?P<day>\d{8})\.parquet")
 

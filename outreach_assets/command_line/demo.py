@@ -6,6 +6,7 @@ import typer
 
 from outreach_assets.command_line.database import fill
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.failure_exports import export_everything
 from outreach_assets.command_line.refresh import print_outcome, refresh_states
 from outreach_core.sample_choices import ExistingRows, SampleRefusedError, SampleSize
 
@@ -13,7 +14,7 @@ STATE = "WV"
 
 
 def demo() -> None:
-    """West Virginia from a real PostgreSQL to published Parquet, on made-up rows.
+    """West Virginia from a real PostgreSQL to published Parquet, on made-up rows, bad ones too.
 
     Safe to repeat: rows that are there already are kept, and a second run finds nothing new.
 
@@ -34,15 +35,17 @@ def demo() -> None:
     if outcome.error:
         typer.secho(f"error: {outcome.error}", fg="red", err=True)
     ending = outcome.states[STATE]
-    if "parquet_paths" in ending:
+    if "manifest" in ending:
         store = build_store(settings)
+        failures = [batch.key for batch in export_everything(settings)]
         typer.echo("published:")
-        for key in (*ending["parquet_paths"], ending["manifest"]):
+        for key in (*ending["parquet_paths"], ending["manifest"], *failures):
             typer.echo(f"  {store.place_of(key)}")
     typer.echo(
         "\nNext:\n"
         f"  {sys.argv[0]} run --all        every state\n"
         f"  {sys.argv[0]} snapshots list   what has been published\n"
+        f"  {sys.argv[0]} failures stats   what is bad, and why\n"
         f"  {sys.argv[0]} dev              the graph in the Dagster UI, on http://127.0.0.1:3000"
     )
     raise typer.Exit(outcome.exit_code)

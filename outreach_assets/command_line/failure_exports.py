@@ -41,7 +41,9 @@ class Which(StrEnum):
 
 def export_command(  # noqa: PLR0913 a command's options are its parameters
     which: Annotated[Which, typer.Option("--type", help="Whose failures.")] = Which.BOTH,
-    file_format: Annotated[FailureFormat, typer.Option("--format")] = FailureFormat.JSON,
+    file_format: Annotated[
+        FailureFormat, typer.Option("--format", help="The kind of file.")
+    ] = FailureFormat.JSON,
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Numbered files of so many rows; one per pipeline when not set."),
@@ -92,6 +94,24 @@ def export_command(  # noqa: PLR0913 a command's options are its parameters
     if error:
         typer.secho(f"error: {error}", fg="red", err=True)
         raise typer.Exit(PARTLY)
+
+
+def export_everything(settings: "Settings") -> "list[ExportedBatch]":
+    """What waits, as JSON, one file per pipeline; says on the screen what was exported."""
+    from outreach_assets.steps.failure_export import (  # noqa: PLC0415
+        ExportOrder,
+        waiting_failures,
+    )
+    from outreach_core.neon import open_neon  # noqa: PLC0415
+
+    postgres = open_neon(settings)
+    order = ExportOrder(prefix=settings.b2_validation_failures_prefix)
+    waiting = waiting_failures(postgres, order.types, order.state)
+    done, error = _export(settings, postgres, order, waiting)
+    _print_exported(done, as_json=False)
+    if error:
+        raise error
+    return done
 
 
 def batches_command(

@@ -18,7 +18,9 @@ from outreach_assets.command_line import (
     dev,
     doctor,
     failures,
+    morning,
     refresh,
+    rules,
     snapshots,
     store,
     tools,
@@ -49,6 +51,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("dev")(dev.dev)
 app.command("run")(refresh.run)
+app.command("report")(morning.report)
 app.command("doctor")(doctor.doctor)
 app.add_typer(
     database.app,
@@ -69,6 +72,11 @@ app.add_typer(
     failures.app,
     name="failures",
     epilog="Examples: `outreach failures export` · `outreach failures stats`",
+)
+app.add_typer(
+    rules.app,
+    name="rules",
+    epilog="Examples: `outreach rules list` · `outreach rules list --json`",
 )
 app.add_typer(
     alerts.app,

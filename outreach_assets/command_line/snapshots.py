@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from outreach_assets.command_line import snapshot_care
+from outreach_assets.command_line import snapshot_care, snapshot_diff
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.states import ALL_STATES, checked_states
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from outreach_assets.steps.manifest import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="What has been published.")
+app.command("diff")(snapshot_diff.diff)
 app.command("verify")(snapshot_care.verify)
 app.command("prune")(snapshot_care.prune)
 app.command("restore")(snapshot_care.restore)
@@ -61,6 +62,8 @@ def fetch_command(
 ) -> None:
     """The newest snapshots from the store to this machine, and the workbench made anew over them.
 
+    The receipts of all older versions come along: they are small, and show each reason over time.
+
     Examples: `outreach snapshots fetch` · `outreach snapshots fetch --state WV`
     """
     from b2_resources.build_store import build_store  # noqa: PLC0415
@@ -76,7 +79,9 @@ def fetch_command(
         exports,
         states,
         fetched=lambda one: typer.echo(
-            f"{one.manifest.state} {one.manifest.version}: {one.files} files downloaded", err=True
+            f"{one.manifest.state} {one.manifest.version}: {one.files} files "
+            f"and {one.receipts} receipts downloaded",
+            err=True,
         ),
     )
     workbench = refresh_workbench(settings.home, exports)

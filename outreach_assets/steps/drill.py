@@ -17,7 +17,7 @@ from outreach_assets.steps.restore import (
     restore_to_duckdb,
     restore_to_folder,
 )
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.catalogue import TABLES, tables_judged_by
 from outreach_core.errors import PermanentError
 
 
@@ -73,8 +73,9 @@ def drill(
             restore_to_folder(store, manifest, restored)
             restore_to_duckdb(store, manifest, spill / "drill.duckdb", memory_mb=memory_mb)
             with open_duck() as duck:
+                tables = tables_judged_by(manifest.rules) or TABLES
                 problem = "; ".join(
-                    rows_problems(duck, manifest, paths_in(restored, manifest), TABLES)
+                    rows_problems(duck, manifest, paths_in(restored, manifest), tables)
                 )
     except PermanentError as error:
         problem = str(error)

@@ -108,6 +108,11 @@ class Manifest(_Facts):
         """Its bytes: what lies in the store and what the next one names the hash of."""
         return (self.model_dump_json(indent=1) + "\n").encode()
 
+    @property
+    def sha256(self) -> str:
+        """Of its bytes, in hex."""
+        return hashlib.sha256(self.body).hexdigest()
+
     def says_the_same_as(self, other: "Manifest") -> bool:
         """True when rows, columns, rules and engine are equal: nothing new would be published."""
         # Columns too: a hash of rows knows neither their names nor an integer from a bigint.
@@ -167,8 +172,13 @@ def latest_manifest(
 def all_manifests(store: ObjectStore, state: str) -> Iterator[Manifest]:
     """Every receipt of a state, oldest first."""
     for version in manifest_versions(store, state):
-        key = keys.manifest_key(state, version)
-        yield read_manifest(get_bytes(store, key), store.place_of(key))
+        yield manifest_at(store, state, version)
+
+
+def manifest_at(store: ObjectStore, state: str, version: str) -> Manifest:
+    """One receipt. Raises ObjectMissingError, ManifestUnreadableError."""
+    key = keys.manifest_key(state, version)
+    return read_manifest(get_bytes(store, key), store.place_of(key))
 
 
 def manifest_versions(store: ObjectStore, state: str) -> Iterator[str]:

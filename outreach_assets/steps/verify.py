@@ -4,7 +4,7 @@ Bytes against manifests, manifests against their chain (manifest_chain.py), what
 against the newest manifest, and the rows judged again (judge_again.py). Nothing is changed.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -17,11 +17,11 @@ from b2_resources import keys
 from b2_resources.files import sha256_of
 from b2_resources.object_store import ObjectCorruptError, ObjectMissingError, ObjectStore
 from outreach_assets.steps.fetch import FetchDiffersError, fetch_file
-from outreach_assets.steps.judge_again import Files, is_judged_by, rows_problems
+from outreach_assets.steps.judge_again import Files, rows_problems
 from outreach_assets.steps.manifest import Manifest, StoredFacts
 from outreach_assets.steps.manifest_chain import Link, chain_problems, read_chain
 from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
-from outreach_assets.tables.catalogue import TABLES
+from outreach_assets.tables.catalogue import TABLES, tables_judged_by
 from outreach_core.errors import RetryableError
 
 STATES_AT_ONCE = 4
@@ -71,6 +71,9 @@ class Verifier:
 
     open_duck: Callable[[], AbstractContextManager[Duck]]
     which: Which = Which.NEWEST
+    audited: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """By state and version, the sha256 that the audit log has of its manifest."""
+
     judging: Lock = field(default_factory=Lock)
     """So that one DuckDB is open at a time, and its limit that of all."""
 
@@ -107,7 +110,7 @@ def _listed(store: ObjectStore, state: str) -> list[tuple[str, object]]:
 def _verify(verifier: Verifier, state: str, listed: Sequence[tuple[str, object]]) -> StateVerified:
     store = verifier.store
     chain = read_chain(store, state)
-    problems = chain_problems(store, chain)
+    problems = [*chain_problems(store, chain), *_audit_problems(verifier, state, chain)]
     existing = [link for link in chain if not link.is_pruned]
     objects = [key for key, _ in listed]
     problems += _newest_problems(store, state, existing[-1:], objects)
@@ -116,7 +119,7 @@ def _verify(verifier: Verifier, state: str, listed: Sequence[tuple[str, object]]
     manifests = [link.manifest for link in read if link.manifest is not None]
     for manifest in manifests:
         problems += _snapshot_problems(verifier, manifest)
-        if not is_judged_by(manifest, TABLES):
+        if tables_judged_by(manifest.rules) is None:
             notes.append(f"{state} {manifest.version}: other rules than today's, not judged again")
     return StateVerified(
         state=state,
@@ -129,6 +132,17 @@ def _verify(verifier: Verifier, state: str, listed: Sequence[tuple[str, object]]
     )
 
 
+def _audit_problems(verifier: Verifier, state: str, chain: Sequence[Link]) -> Iterator[str]:
+    """Manifests that are not those the audit log tells of: the newest has nothing after it."""
+    for link in chain:
+        told = verifier.audited.get((state, link.version))
+        if told and link.sha256 and told != link.sha256:
+            yield (
+                f"{verifier.store.place_of(link.key)} has been changed since it was published: "
+                "its bytes are not those that the audit log names"
+            )
+
+
 def _snapshot_problems(verifier: Verifier, manifest: Manifest) -> list[str]:
     """Of its bytes; and of its rows, when the bytes are the right ones."""
     with TemporaryDirectory(dir=verifier.folder, prefix=f"{manifest.state}-") as name:
@@ -138,7 +152,8 @@ def _snapshot_problems(verifier: Verifier, manifest: Manifest) -> list[str]:
         problems = _byte_problems(verifier.store, manifest, files)
         if not problems:
             with verifier.judging, verifier.open_duck() as duck:
-                problems = rows_problems(duck, manifest, files, TABLES)
+                tables = tables_judged_by(manifest.rules) or TABLES
+                problems = rows_problems(duck, manifest, files, tables)
     return problems
 
 

@@ -29,7 +29,8 @@ def refresh_workbench(home: Path, exports: Path) -> Path | None:
     """Make the file anew over what exports/ holds; None while it shows no snapshot.
 
     Views: `companies_good`, `companies_bad`, `people_good`, `people_bad` (the file's columns and
-    `outreach_state`), and `snapshots` (one row per snapshot, file and state).
+    `outreach_state`), `snapshots` (one row per snapshot, file and state) and `reasons_by_snapshot`
+    (one row per snapshot, state and rule: how many rows broke it, of how many).
     """
     views = [(table.judged(v), f"{table.name}/{v}") for table in TABLES for v in Verdict]
     # Without a newest file of each kind, as when nothing could be published yet, no view can be.
@@ -58,6 +59,7 @@ def _make(part: Path, exports: Path, views: Sequence[tuple[str, str]]) -> None:
         for view, folder in views:
             duck.execute(_rows_view(exports, view, folder))
         duck.execute(_snapshots_view(exports))
+        duck.execute(_reasons_view(exports))
 
 
 def _rows_view(exports: Path, view: str, folder: str) -> str:
@@ -71,16 +73,45 @@ def _rows_view(exports: Path, view: str, folder: str) -> str:
 
 
 def _snapshots_view(exports: Path) -> str:
-    files = _literal(exports, "outreach/*/manifests/*.json")
     return f"""
         CREATE VIEW snapshots AS
         SELECT state AS outreach_state, version, run_id, rules, duckdb, file.table AS table_name,
             file.verdict, file.rows, file.size_bytes, file.sha256, file.key
         FROM (SELECT state, version, run_id, rules, duckdb, unnest(files) AS file
-              FROM read_json({files}, columns = {{
-                state: 'VARCHAR', version: 'VARCHAR', run_id: 'VARCHAR', rules: 'VARCHAR',
-                duckdb: 'VARCHAR', files: 'STRUCT("table" VARCHAR, verdict VARCHAR, rows BIGINT,
-                size_bytes BIGINT, sha256 VARCHAR, "key" VARCHAR)[]'}}))"""
+              FROM {_receipts(exports)})"""
+
+
+def _reasons_view(exports: Path) -> str:
+    """Receipts name a rule and not its table; of a rule that is no more, the table is NULL."""
+    tables = ", ".join(f"('{rule.name}', '{t.name}')" for t in TABLES for rule in t.rules)
+    return f"""
+        CREATE VIEW reasons_by_snapshot AS
+        WITH broken AS (
+            SELECT *, 'error' AS severity, unnest(map_entries(reasons)) AS entry
+            FROM {_receipts(exports)}
+            UNION ALL
+            SELECT *, 'warn', unnest(map_entries(warnings)) FROM {_receipts(exports)})
+        SELECT state AS outreach_state, version,
+            -- The run's start in UTC. No TIMESTAMPTZ: fetching one into Python needs pytz.
+            strptime(version, '%Y%m%d%H%M%S') AS published_at,
+            rule.table_name, entry.key AS reason, severity, entry.value AS rows,
+            list_sum(list_transform(
+                list_filter(files, lambda file: file.table = rule.table_name),
+                lambda file: file.rows))::BIGINT AS of_rows,
+            rule_fingerprints[entry.key] AS rule_fingerprint
+        FROM broken LEFT JOIN (VALUES {tables}) AS rule (name, table_name)
+            ON rule.name = entry.key"""
+
+
+def _receipts(exports: Path) -> str:
+    """Every receipt as a relation; what an older format does not have is NULL."""
+    files = _literal(exports, "outreach/*/manifests/*.json")
+    return f"""read_json({files}, columns = {{
+        state: 'VARCHAR', version: 'VARCHAR', run_id: 'VARCHAR', rules: 'VARCHAR',
+        duckdb: 'VARCHAR', reasons: 'MAP(VARCHAR, BIGINT)', warnings: 'MAP(VARCHAR, BIGINT)',
+        rule_fingerprints: 'MAP(VARCHAR, VARCHAR)',
+        files: 'STRUCT("table" VARCHAR, verdict VARCHAR, rows BIGINT, size_bytes BIGINT,
+            sha256 VARCHAR, "key" VARCHAR)[]'}})"""
 
 
 def _state(filename: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from outreach_assets.tables.companies import COMPANIES
 from outreach_assets.tables.people import COMPANY_NOT_VALID, PEOPLE
-from outreach_assets.tables.table import Severity, Table
+from outreach_assets.tables.table import Severity, Table, fingerprint
 
 TABLES = (COMPANIES, PEOPLE)
 """With every rule's own severity. Names, keys and columns are the same whatever the settings say;
@@ -24,3 +24,12 @@ def tables_for(company_not_valid: str) -> tuple[Table, ...]:
         )
         for table in TABLES
     )
+
+
+def tables_judged_by(rules: str) -> tuple[Table, ...] | None:
+    """The tables whose rules have this fingerprint, whichever severities were set at the time.
+
+    None where rules have changed since.
+    """
+    variants = (tables_for(severity) for severity in Severity)
+    return next((tables for tables in variants if fingerprint(tables) == rules), None)

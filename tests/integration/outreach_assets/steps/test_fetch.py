@@ -8,15 +8,20 @@ import pytest
 from b2_resources import keys
 from b2_resources.local_store import LocalStore
 from b2_resources.migrate import migrate
-from b2_resources.object_store import ObjectCorruptError, ObjectStore
-from outreach_assets.steps.fetch import FetchDiffersError, fetch_newest
+from b2_resources.object_store import ObjectCorruptError, ObjectStore, get_bytes
+from outreach_assets.steps.fetch import FetchDiffersError, borrow, fetch_newest
+from outreach_assets.steps.manifest import all_manifests
 from outreach_assets.steps.upload import publish, settle_exports
 from outreach_assets.steps.workbench import refresh_workbench
 from tests.given import a_company, a_person, export_raw
 
+V1, V2 = "20260504030201", "20260505030201"
 
-def published_on_another_machine(store: ObjectStore, home: Path) -> None:
-    manifests = export_raw(home, [a_company("c1")], [a_person("p1"), a_person("p2", title=None)])
+
+def published_on_another_machine(store: ObjectStore, home: Path, version: str = V1) -> None:
+    companies = [a_company("c1", description=version)]
+    people = [a_person("p1"), a_person("p2", title=None)]
+    manifests = export_raw(home, companies, people, version=version)
     for outcome in publish(store, home / "exports", list(manifests.values())).values():
         assert not isinstance(outcome, Exception)
         settle_exports(home / "exports", outcome)
@@ -55,6 +60,38 @@ def test_what_is_here_already_is_not_downloaded_again(store: ObjectStore, tmp_pa
     fetch_newest(store, tmp_path / "exports", ["WV"])
     [again] = fetch_newest(store, tmp_path / "exports", ["WV"])
     assert again.files == 0
+
+
+def test_the_receipts_of_older_snapshots_come_along_once(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    for version in (V1, V2):
+        published_on_another_machine(store, tmp_path / "there", version)
+    [fetched] = fetch_newest(store, tmp_path / "exports", ["WV"])
+    assert (fetched.manifest.version, fetched.receipts) == (V2, 1)
+    receipts = sorted((tmp_path / "exports").glob("outreach/wv/manifests/*.json"))
+    assert [path.stem for path in receipts] == [V1, V2]
+    for path in receipts:
+        key = keys.manifest_key("WV", path.stem)
+        assert path.read_bytes() == get_bytes(store, key)
+    [again] = fetch_newest(store, tmp_path / "exports", ["WV"])
+    assert (again.files, again.receipts) == (0, 0)
+
+
+def test_an_older_snapshot_is_borrowed_without_touching_exports(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    for version in (V1, V2):
+        published_on_another_machine(store, tmp_path / "there", version)
+    exports = tmp_path / "there" / "exports"
+    before = sorted(exports.rglob("*"))
+    for manifest in all_manifests(store, "WV"):
+        files = borrow(store, exports, tmp_path / "borrowed", manifest)
+        for file in manifest.files:
+            assert files.place(file.key).stat().st_size == file.size_bytes
+            is_link = files.place(file.key).stat().st_nlink > 1
+            assert is_link is (manifest.version == V2)
+    assert sorted(exports.rglob("*")) == before
 
 
 def test_bytes_that_are_not_the_manifests_are_refused(store: ObjectStore, tmp_path: Path) -> None:

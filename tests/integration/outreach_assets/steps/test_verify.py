@@ -15,6 +15,7 @@ from b2_resources.object_store import ObjectStore, get_bytes
 from outreach_assets.steps.manifest import Manifest, all_manifests
 from outreach_assets.steps.upload import publish
 from outreach_assets.steps.verify import StateVerified, Verifier, Which, verify_states
+from outreach_assets.tables.catalogue import tables_for
 from tests.given import a_company, a_duck, a_person, export_raw
 
 VERSIONS = V1, V2, V3 = "20260504030201", "20260504030202", "20260504030203"
@@ -281,3 +282,17 @@ def test_other_rules_than_todays_are_said_and_not_asked(
     [wv] = verified(published, tmp_path, Which.NEWEST, "WV")
     assert wv.problems == ()
     assert wv.notes == (f"WV {V3}: other rules than today's, not judged again",)
+
+
+def test_a_snapshot_is_judged_again_by_the_severities_of_its_day(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    manifests = export_raw(
+        tmp_path,
+        [a_company("c1", website_url=None)],
+        [a_person("p1"), a_person("p2", company_unique_id="other")],
+        tables=tables_for("error"),
+    )
+    publish(store, tmp_path / "exports", list(manifests.values()))
+    assert manifests["WV"].reasons["company_not_valid"] == 1
+    [found] = verified(store, tmp_path, Which.ALL, "WV")
+    assert (found.problems, found.notes) == ((), ())

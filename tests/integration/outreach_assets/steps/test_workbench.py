@@ -1,11 +1,13 @@
 """The analysts' file: views over the newest snapshot of every state, replaced under its readers."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from b2_resources.keys import manifest_key
 from b2_resources.local_store import LocalStore
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.upload import Published, publish, settle_exports
@@ -83,6 +85,42 @@ def test_snapshots_lists_every_file_of_every_version(tmp_path: Path) -> None:
         "SELECT outreach_state, version, rows FROM snapshots "
         "WHERE table_name = 'companies' AND verdict = 'good' ORDER BY version",
     ) == [("WV", V1, 1), ("WV", V2, 2)]
+
+
+def test_a_reason_is_plotted_over_weeks_with_one_query(tmp_path: Path) -> None:
+    weeks = ["20260504030201", "20260511030201", "20260518030201"]
+    for nameless, version in enumerate(weeks):
+        companies = [
+            a_company(f"c{number}", company_name="A" if number >= nameless else None)
+            for number in range(3)
+        ]
+        people = [a_person(f"p{number}", company_unique_id=f"c{number}") for number in range(3)]
+        published(tmp_path, export_raw(tmp_path, companies, people, version=version))
+    first = tmp_path / "exports" / manifest_key("WV", weeks[0])
+    known = json.loads(first.read_bytes())
+    gone = known.pop("rule_fingerprints")["company_name_missing"]
+    known["format"] = 1
+    known["reasons"]["of_old"] = known.pop("warnings")["company_not_valid"]
+    first.write_text(json.dumps(known))
+    path = refreshed(tmp_path)
+    assert rows(
+        path,
+        "SELECT published_at::VARCHAR, rows, of_rows, rule_fingerprint FROM reasons_by_snapshot "
+        "WHERE reason = 'company_name_missing' AND outreach_state = 'WV' ORDER BY 1",
+    ) == [
+        ("2026-05-04 03:02:01", 0, 3, None),
+        ("2026-05-11 03:02:01", 1, 3, gone),
+        ("2026-05-18 03:02:01", 2, 3, gone),
+    ]
+    assert rows(
+        path,
+        "SELECT version, table_name, severity, rows, of_rows FROM reasons_by_snapshot "
+        "WHERE reason IN ('company_not_valid', 'of_old') ORDER BY 1",
+    ) == [
+        (weeks[0], None, "error", 0, None),
+        (weeks[1], "people", "warn", 1, 3),
+        (weeks[2], "people", "warn", 2, 3),
+    ]
 
 
 def test_a_reader_keeps_what_it_has_open_while_the_file_is_replaced(tmp_path: Path) -> None:

@@ -47,7 +47,10 @@ def test_every_help_has_an_example_and_needs_no_setting(
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_that_reports_can_do_so_in_json(words: list[str]) -> None:
-    reports = {"run", "doctor", "db status", "store ls", "snapshots list", "alerts list"}
+    reports = {
+        *("run", "doctor", "db status", "store ls", "alerts list", "rules list"),
+        *("snapshots list", "snapshots diff"),
+    }
     shown = CliRunner().invoke(app, [*words, "--help"]).output
     assert "--json" in shown or " ".join(words) not in reports
 

@@ -8,7 +8,7 @@ import pytest
 
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.steps.validate import asked_rows, split_rows
-from outreach_assets.tables.catalogue import TABLES, tables_for
+from outreach_assets.tables.catalogue import TABLES, tables_for, tables_judged_by
 from outreach_assets.tables.companies import COMPANIES
 from outreach_assets.tables.people import PEOPLE
 from outreach_assets.tables.table import Rule, Severity, Table, Verdict, fingerprint, quoted
@@ -206,6 +206,12 @@ def test_only_severities_differ_between_settings() -> None:
     known = {rule for table in TABLES for rule in table.rules}
     [other] = [rule for t in tables_for("error") for rule in t.rules if rule not in known]
     assert other == replace(PEOPLE.rules[-1], severity=Severity.ERROR)
+
+
+@pytest.mark.parametrize("severity", Severity)
+def test_tables_are_found_by_the_fingerprint_of_their_rules(severity: Severity) -> None:
+    assert tables_judged_by(fingerprint(tables_for(severity))) == tables_for(severity)
+    assert tables_judged_by("other rules") is None
 
 
 def test_a_table_without_rules_has_only_good_rows(duck: Duck) -> None:
