@@ -123,17 +123,24 @@ def _patterns(duck: Duck, values: Values, lengths: Lengths | None) -> list[Count
     ]
 
 
+MIXABLE_TYPES, MIXABLE_MEANINGS = ("date", "timestamp", "boolean"), ("phone", "money")
+
+
+def is_mixable(kind: str, means: str) -> bool:
+    """Whether the same could be written in several ways, so that one of them should be kept to."""
+    return kind in MIXABLE_TYPES or means in MIXABLE_MEANINGS
+
+
+def written_alike(kind: str, means: str, forms: Sequence[Counted]) -> float:
+    """The share of the values that are written the way most of them are."""
+    written = sum(one.rows for one in forms)
+    return forms[0].rows / written if is_mixable(kind, means) and written else 1.0
+
+
 def _score(values: Values, found: Meaning, forms: Sequence[Counted], padded: int) -> float:
     if not values.filled:
         return 0.0
     complete = values.filled / values.rows
     valid = found.fits / values.filled
-    return round(100 * (complete + valid + consistency(values.filled, found, forms, padded)) / 3, 1)
-
-
-def consistency(filled: int, found: Meaning, forms: Sequence[Counted], padded: int) -> float:
-    """The share of values written the way most are, white space around them counted against it."""
-    mixable = found.type in ("date", "timestamp", "boolean") or found.means in ("phone", "money")
-    written = sum(one.rows for one in forms)
-    alike = max(one.rows for one in forms) / written if mixable and written else 1.0
-    return alike * (1 - padded / filled)
+    alike = written_alike(found.type, found.means, forms) * (1 - padded / values.filled)
+    return round(100 * (complete + valid + alike) / 3, 1)

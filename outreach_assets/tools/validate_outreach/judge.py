@@ -14,7 +14,7 @@ from outreach_assets.steps.validate import REASONS, StateVerdict, split_rows
 from outreach_assets.tables.catalogue import TABLES
 from outreach_assets.tables.table import Column, Table, Verdict, fingerprint, quoted
 from outreach_assets.tools.assignment import Assignment
-from outreach_assets.tools.harmless import harmless_sql
+from outreach_assets.tools.harmless import harmless, harmless_sql
 from outreach_assets.tools.reading.columns import inner_name, literal
 from outreach_assets.tools.reading.read_table import ReadTable, read_table
 from outreach_assets.tools.refusals import ErrorCode, ToolRefusedError
@@ -127,7 +127,7 @@ def _load(duck: Duck, table: Table, read: ReadTable) -> None:
 
 def _write(duck: Duck, table: Table, verdict: Verdict, folder: Path, names: Sequence[str]) -> int:
     """Write one of the two files; how many cells had to be made harmless."""
-    plain = ", ".join(f"{harmless_sql(quoted(name))} AS {quoted(name)}" for name in names)
+    plain = ", ".join(f"{harmless_sql(quoted(name))} AS {quoted(harmless(name))}" for name in names)
     changed = " + ".join(
         f"count(*) FILTER ({harmless_sql(quoted(name))} <> {quoted(name)})" for name in names
     )

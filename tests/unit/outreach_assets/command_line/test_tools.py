@@ -34,6 +34,8 @@ def test_list_shows_every_parameter_with_its_limits() -> None:
     parameter = manifests["profile-my-data"]["parameters"]["properties"]["top_values"]
     assert (parameter["default"], parameter["minimum"], parameter["maximum"]) == (10, 1, 50)
     assert parameter["description"]
+    schemas = [output["schema"] for output in manifests["profile-my-data"]["outputs"]]
+    assert "quality" in schemas[2]["properties"]
     assert "profile-my-data" in outreach("list").output
 
 

@@ -93,8 +93,9 @@ def test_bad_rows_can_be_mended_and_handed_in_again(tmp_path: Path) -> None:
 
 def test_cells_that_would_be_formulas_are_made_text(tmp_path: Path) -> None:
     cells = ["=1+1", "@x", "+cmd|'x'!A", "-2+a", " =x", "+13045551234", "-12.5", "a=b", "'=x"]
-    rows = "".join(f'p{n},c1,"{cell}",t,"a@b.c"\n' for n, cell in enumerate(cells))
-    summary = judged(tmp_path, f"unique_id,company_unique_id,bio,title,email\n{rows}")
+    rows = "".join(f'p{n},c1,"{cell}",t,"a@b.c",\n' for n, cell in enumerate(cells))
+    summary = judged(tmp_path, f"unique_id,company_unique_id,bio,title,email,=1+1\n{rows}")
+    assert "'=1+1" in written(tmp_path, Verdict.GOOD)[0]
     shown = [row["bio"] for row in written(tmp_path, Verdict.GOOD)]
     assert shown == [*(f"'{cell}" for cell in cells[:5]), *cells[5:]]
     assert summary["cells_made_harmless"] == 5
