@@ -133,6 +133,15 @@ def test_a_null_breaks_a_dependency(tmp_path: Path) -> None:
     assert ("b", "a") not in {(d.column, d.follows_from) for d in table.dependencies}
 
 
+def test_dependencies_of_a_large_table_are_those_of_all_its_rows(tmp_path: Path) -> None:
+    # 25,000 rows: `half` seems to follow from `group` among the first ones, and in all but one.
+    rows = [f"{n},{n % 5},{'vwxyz'[n % 5]},{n % 9000},{n % 9000 % 7}" for n in range(25_000)]
+    rows[-1] = "24999,4,z,3,100"
+    report = profiled(tmp_path, "n,code,state,group,half\n" + "\n".join(rows) + "\n")
+    found = {(d.column, d.follows_from) for d in report.table.dependencies}
+    assert found == {("state", "code"), ("code", "state")}
+
+
 def test_day_first_dates_are_read_so_and_mixed_ones_are_an_issue(tmp_path: Path) -> None:
     one = of_values(tmp_path, "31/12/2023", "01/02/2024", name="when")
     assert one.is_day_first
