@@ -148,6 +148,12 @@ class Settings(BaseSettings):
     outreach_retention_schedule: Schedule = "45 5 * * sat"
     outreach_morning_report_schedule: Schedule = "0 7 * * *"
 
+    outreach_api_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = (
+        "http://127.0.0.1:8000"
+    )
+    outreach_open_tasks: int = Field(default=100, ge=1)
+    outreach_requests_per_minute: int = Field(default=1200, ge=1)
+
     outreach_ui_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = "http://127.0.0.1:3000"
     outreach_alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
     outreach_alert_email_to: Annotated[str, AfterValidator(alert_settings.addresses)] | None = None
