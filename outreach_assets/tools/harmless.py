@@ -9,9 +9,7 @@ MARK = "'"
 """What tells a spreadsheet that the cell is text."""
 
 DANGEROUS = r"^\s*[=@]|^[\t\r\n]|^\s*[+-].*[^0-9 ().,/+-]"
-"""As RE2 and Python read it alike."""
-
-_DANGEROUS = re.compile(DANGEROUS, re.DOTALL)
+"""As DuckDB and Python read it alike."""
 
 
 def harmless_sql(column: str) -> str:
@@ -23,5 +21,5 @@ def harmless_sql(column: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """The same for one value."""
-    return MARK + text if _DANGEROUS.search(text) else text
+    """The same for one text, such as a column's name."""
+    return MARK + text if re.search(DANGEROUS, text, re.DOTALL) else text
