@@ -136,11 +136,15 @@ def journey(
                 judged = Judged(extracted=extracted, verdicts=verdicts, states=batch)
                 written = write_parquet(duck, export, TABLES, judged, batch)
             with meter.part("compare"):
-                for manifest in written.values():
-                    last = found[manifest.state].newest
-                    manifests.append(
-                        compare_with_published(duck, store, export.exports, TABLES, manifest, last)
-                    )
+                compared = compare_with_published(
+                    duck,
+                    store,
+                    export.exports,
+                    TABLES,
+                    list(written.values()),
+                    lambda state: found[state].newest,
+                )
+                manifests += compared.values()
             with meter.part("extract"):
                 drop_rows(duck, TABLES)
         with meter.part("extract"):

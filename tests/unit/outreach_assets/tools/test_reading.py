@@ -108,7 +108,13 @@ def test_a_workbooks_first_sheet_is_read_with_its_dates_and_gaps(tmp_path: Path)
 
 
 def test_a_few_ragged_rows_are_left_out_and_named(tmp_path: Path) -> None:
-    lines = ["a,b", *(f"{n},x" for n in range(400)), "short", "1,2,3", *(f"{n},y" for n in range(5))]
+    lines = [
+        "a,b",
+        *(f"{n},x" for n in range(400)),
+        "short",
+        "1,2,3",
+        *(f"{n},y" for n in range(5)),
+    ]
     found, rows = read(tmp_path, a_file(tmp_path, "\n".join(lines) + "\n"))
     assert len(rows) == found.rows == 405
     assert found.ragged.rows == 2
