@@ -36,6 +36,7 @@ from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Limits, private_duckdb
 from outreach_assets.steps.published import look_at
 from outreach_assets.steps.source import held_snapshot
+from outreach_assets.steps.still_exported import still_exported
 from outreach_assets.steps.upload import Published, differing_objects, publish, settle_exports
 from outreach_assets.steps.validate import split_rows
 from outreach_assets.steps.workbench import refresh_workbench
@@ -134,7 +135,10 @@ def journey(
                 record_failures(duck, postgres, TABLES, batch, version=version, run_id=version)
             with meter.part("export"):
                 judged = Judged(extracted=extracted, verdicts=verdicts, states=batch)
-                written = write_parquet(duck, export, TABLES, judged, batch)
+                last = {state: found[state].newest for state in batch if found[state].newest}
+                written = still_exported(duck, export.exports, TABLES, judged, last)
+                changed = [state for state in batch if state not in written]
+                written |= write_parquet(duck, export, TABLES, judged, changed)
             with meter.part("compare"):
                 compared = compare_with_published(
                     duck,

@@ -63,6 +63,7 @@ from outreach_assets.steps.progress import Progress
 from outreach_assets.steps.published import look_at
 from outreach_assets.steps.record import Status
 from outreach_assets.steps.source import Snapshot, held_snapshot
+from outreach_assets.steps.still_exported import still_exported
 from outreach_assets.steps.upload import (
     Published,
     differing_objects,
@@ -236,7 +237,10 @@ def _export(
     progress.began("export")
     states = [state for state in judged.states if state not in work.endings]
     export = Export(exports=resource.exports, version=work.claim.version, run_id=work.claim.run_id)
-    manifests = write_parquet(duck, export, work.tables, judged, states, held=work.held)
+    last = {state: last for state in states if (last := work.last_published(state)) is not None}
+    manifests = still_exported(duck, resource.exports, work.tables, judged, last)
+    changed = [state for state in states if state not in manifests]
+    manifests |= write_parquet(duck, export, work.tables, judged, changed, held=work.held)
     unheld = [state for state in states if state not in work.held]
     for table in work.tables:
         for verdict in Verdict:
