@@ -129,6 +129,7 @@ def build_tables(
                     manifests = exported_snapshots(private_duckdb.exports, work.states)
                 if work.last >= Step.UPLOAD:
                     yield from _upload(work, store, private_duckdb, manifests, progress)
+                    work.remember()
                 yield from _record(work, progress)
 
     return outreach_tables
@@ -149,6 +150,8 @@ def _from_neon(
     arrived: Counter[str] = Counter()
     wanted = work.states
     with held_snapshot(work.claim.postgres) as snapshot:
+        if work.last >= Step.UPLOAD:
+            work.compare(snapshot)
         for states in in_batches(snapshot, work.tables, wanted, resource.memory_mb):
             extracted = yield from _extract(work, duck, snapshot, states, progress)
             arrived.update({name: sum(t.rows.values()) for name, t in extracted.items()})

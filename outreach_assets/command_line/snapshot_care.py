@@ -47,6 +47,8 @@ def verify(
     """
     from b2_resources.build_store import build_store  # noqa: PLC0415
     from outreach_assets.steps.verify import Verifier, Which, verify_states  # noqa: PLC0415
+    from outreach_core.audit import published_manifests  # noqa: PLC0415
+    from outreach_core.neon import open_neon  # noqa: PLC0415
 
     settings = load_settings()
     states = checked_states(state) if state else ALL_STATES
@@ -55,6 +57,7 @@ def verify(
         folder=settings.home / SPILL_FOLDER,
         open_duck=_open_duck(settings),
         which=Which.ALL if every else Which.NEWEST,
+        audited=published_manifests(open_neon(settings)),
     )
     found = list(_shown(verify_states(verifier, states), "verifying", len(states)))
     problems = [problem for one in found for problem in one.problems]

@@ -290,7 +290,7 @@ def _sweep(
 
 def _waiting(postgres: Postgres, states: Sequence[str], run_id: str) -> set[str]:
     """The states that another run than this one tries again in soon."""
-    with _migrated(postgres), postgres.connect() as connection:
+    with migrated(postgres), postgres.connect() as connection:
         return {row[0] for row in connection.execute(WAITING, (list(states), run_id))}
 
 
@@ -302,8 +302,9 @@ def _try_lock(connection: Connection, state: str) -> bool:
 
 
 def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
-    with _migrated(postgres), postgres.connect() as connection:
-        connection.execute("SELECT FROM shq.audit_log LIMIT 0")  # before, not after the work
+    with migrated(postgres), postgres.connect() as connection:
+        # Before, not after the work.
+        connection.execute("SELECT FROM shq.audit_log, shq.source_versions LIMIT 0")
         rows = connection.execute(
             "SELECT run_id, state, details ->> 'version' FROM shq.open_runs "
             "WHERE state = ANY(%s) ORDER BY started_at",
@@ -313,13 +314,14 @@ def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
 
 
 @contextmanager
-def _migrated(postgres: Postgres) -> Iterator[None]:
+def migrated(postgres: Postgres) -> Iterator[None]:
     """Raise NotMigratedError when the project's own tables are not there."""
     try:
         yield
     except (UndefinedTable, UndefinedSchema):
         raise NotMigratedError(
-            f"{postgres.name} has no shq.open_runs or no shq.audit_log: run `outreach db migrate`"
+            f"{postgres.name} has no shq.open_runs, shq.audit_log or shq.source_versions: "
+            "run `outreach db migrate`"
         ) from None
 
 

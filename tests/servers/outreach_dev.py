@@ -26,6 +26,9 @@ ANSWER_SECONDS = 60
 RUN_SECONDS = 240
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
+NO_CLOCK = {"OUTREACH_NIGHTLY_REFRESH_SCHEDULE": "0 0 29 2 *"}
+"""So that no run of the night's comes between those of a test."""
+
 READY = """
 {
   workspaceOrError { ... on Workspace { locationEntries { loadStatus
@@ -109,7 +112,7 @@ class OutreachDev:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [str(outreach), "dev", "--port", str(self.port)],
-                env=clean_environment(self.home),
+                env={**clean_environment(self.home), **NO_CLOCK},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tools.profile_my_data.manifest import ProfileParameters
-from outreach_assets.tools.profile_my_data.masking import masked
+from outreach_assets.tools.profile_my_data.masking import LOOKED_AT, masked
 from outreach_assets.tools.profile_my_data.meanings import Meaning, meaning
 from outreach_assets.tools.profile_my_data.report import (
     ColumnReport,
@@ -100,8 +100,9 @@ def _padded(duck: Duck, values: Values) -> int:
 def _counted(duck: Duck, values: Values, what: str, most: int) -> list[Counted]:
     """The most frequent ones; equal ones in the order of the alphabet."""
     rows = duck.execute(f"""
-        SELECT {what}, sum(n)::BIGINT AS n FROM {values.name} WHERE {what} IS NOT NULL
-        GROUP BY 1 ORDER BY n DESC, 1 LIMIT {most}""").fetchall()
+        SELECT left(what, {LOOKED_AT}), n FROM (
+            SELECT {what} AS what, sum(n)::BIGINT AS n FROM {values.name} WHERE {what} IS NOT NULL
+            GROUP BY what ORDER BY n DESC, what LIMIT {most}) ORDER BY n DESC, what""").fetchall()
     return [Counted(value=v, rows=n, share=round(n / values.filled, 6)) for v, n in rows]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import exp, log, sqrt
 
 from outreach_assets.steps.private_duckdb import Duck
-from outreach_assets.tools.profile_my_data.masking import masked
+from outreach_assets.tools.profile_my_data.masking import LOOKED_AT, masked
 from outreach_assets.tools.profile_my_data.report import ColumnDrift, ColumnReport, Counted
 from outreach_assets.tools.profile_my_data.sensitive import is_personal
 from outreach_assets.tools.profile_my_data.spread import as_number, each_row
@@ -138,7 +138,7 @@ def _only_in(
 ) -> tuple[int, list[Counted]]:
     """Rows of values that the other side does not have, and the most frequent of those."""
     rows = duck.execute(f"""
-        SELECT value, n::BIGINT, sum(n) OVER ()::BIGINT FROM {values.name} AS a
+        SELECT left(value, {LOOKED_AT}), n::BIGINT, sum(n) OVER ()::BIGINT FROM {values.name} AS a
         WHERE NOT EXISTS (FROM {other.name} AS b WHERE b.value = a.value)
         ORDER BY n DESC, value LIMIT {MOST_SHOWN}""").fetchall()
     personal = is_personal(column.sensitive)

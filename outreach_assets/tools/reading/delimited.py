@@ -14,9 +14,15 @@ from outreach_assets.tools.refusals import ErrorCode, ToolRefusedError
 
 HEAD_CHARACTERS = 1024 * 1024
 LOOKED_AT = 200
+LONGEST_CELL = 256 * 1024
+"""Of several lines, in the head: behind a quote that is never closed, the file is one cell."""
+
 DELIMITERS = (",", ";", "\t", "|")
 RAGGED_SHARE = 0.1
 """With more than this, the file is not the table it seems to be."""
+
+MOST_RAGGED = 100_000
+"""More are not kept: behind a quote that is never closed, every line of a file can be one."""
 
 SHOWN_ROWS = 5
 CALLED = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
@@ -50,7 +56,7 @@ class Delimited:
             SELECT * FROM read_csv({literal(str(self.path))}, columns = {{{columns}}},
                 auto_detect = false, header = true, delim = {literal(self.delimiter)},
                 quote = '"', escape = '"', nullstr = '', strict_mode = true,
-                max_line_size = 2097152, store_rejects = true, rejects_limit = 0)"""
+                max_line_size = 2097152, buffer_size = 8388608, store_rejects = true, rejects_limit = {MOST_RAGGED})"""
 
 
 def delimited(path: Path, delimiters: Sequence[str] = DELIMITERS) -> Delimited:
@@ -75,7 +81,11 @@ def _records(head: str, delimiter: str, is_whole: bool) -> list[list[str]]:  # n
     """The first records; not the last one where the head may have cut it."""
     found: list[list[str]] = []
     csv.field_size_limit(2 * HEAD_CHARACTERS)
-    for record in csv.reader(io.StringIO(head, newline=""), delimiter=delimiter):
+    reader, line = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter), 1
+    for record in reader:
+        if max(map(len, record), default=0) > LONGEST_CELL and "\n" in max(record, key=len):
+            raise _open_quote(line)
+        line = reader.line_num + 1
         found.append(record)
         if len(found) > LOOKED_AT:
             break
@@ -97,10 +107,11 @@ def _refuse_ragged_head(records: Sequence[Sequence[str]], width: int) -> None:
     rows = [(n, len(r)) for n, r in enumerate(records[1:], start=1) if r or width == 1]
     wrong = [f"row {n} has {count}" for n, count in rows if count != width and count]
     if wrong and len(wrong) > RAGGED_SHARE * len(rows):
-        raise _ragged(width, wrong[:SHOWN_ROWS])
+        raise ragged(width, wrong[:SHOWN_ROWS])
 
 
-def _ragged(width: int, named: Sequence[str]) -> ToolRefusedError:
+def ragged(width: int, named: Sequence[str]) -> ToolRefusedError:
+    """The refusal of rows that are too short or too long for the header."""
     return ToolRefusedError(
         ErrorCode.RAGGED_ROWS,
         f"there are {width} columns, but {', '.join(named)} cells (rows are counted without the "
@@ -121,11 +132,7 @@ def ragged_rows(duck: Duck, found: Delimited, rows_read: int) -> Ragged:
     if "LINE SIZE OVER MAXIMUM" in kinds:
         raise line_too_long(kinds["LINE SIZE OVER MAXIMUM"])
     if "UNQUOTED VALUE" in kinds:
-        raise ToolRefusedError(
-            ErrorCode.QUOTE_NOT_CLOSED,
-            f'line {kinds["UNQUOTED VALUE"]:,}: a cell begins with a quote (") that is never '
-            'closed, or goes on behind it. Close it, and write a quote inside a cell as ""',
-        )
+        raise _open_quote(kinds["UNQUOTED VALUE"])
     unknown = set(kinds) - {"MISSING COLUMNS", "TOO MANY COLUMNS"}
     if unknown:
         raise ToolRefusedError(
@@ -134,6 +141,14 @@ def ragged_rows(duck: Duck, found: Delimited, rows_read: int) -> Ragged:
             f"({', '.join(sorted(unknown)).lower()})",
         )
     return _few_ragged(duck, found, rows_read) if kinds else NONE_RAGGED
+
+
+def _open_quote(line: int) -> ToolRefusedError:
+    return ToolRefusedError(
+        ErrorCode.QUOTE_NOT_CLOSED,
+        f'line {line:,}: a cell begins with a quote (") that is never closed, or goes on behind '
+        'it. Close it, and write a quote inside a cell as ""',
+    )
 
 
 def _few_ragged(duck: Duck, found: Delimited, rows_read: int) -> Ragged:
@@ -145,6 +160,6 @@ def _few_ragged(duck: Duck, found: Delimited, rows_read: int) -> Ragged:
     ).fetchall():
         wrong[line] = cells
     first = [f"row {line - 1:,} has {cells}" for line, cells in list(wrong.items())[:SHOWN_ROWS]]
-    if len(wrong) > RAGGED_SHARE * (rows_read + len(wrong)):
-        raise _ragged(len(found.names), first)
+    if len(wrong) > RAGGED_SHARE * (rows_read + len(wrong)) or len(wrong) >= MOST_RAGGED:
+        raise ragged(len(found.names), first)
     return Ragged(rows=len(wrong), first=[f"{one} cells" for one in first])

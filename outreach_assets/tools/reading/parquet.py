@@ -16,6 +16,8 @@ BOMB_CELLS = 10_000_000
 BOMB_CELLS_PER_BYTE = 50
 """463 bytes can declare 2 GB; a file of any content holds far fewer cells than this per byte."""
 
+LONGEST_CELL = 2 * 1024**2
+
 
 def parquet(duck: Duck, path: Path) -> tuple[Sequence[str], str]:
     """The columns and SQL for every row as text.
@@ -45,10 +47,33 @@ def parquet(duck: Duck, path: Path) -> tuple[Sequence[str], str]:
             f"{path.stat().st_size:,} bytes of Parquet would unpack to {cells:,} cells: "
             "hand in a file that holds what it says",
         )
+    _refuse_long_cells(duck, file, [row[0] for row in described if row[1] in ("VARCHAR", "BLOB")])
     columns = ", ".join(
         f"{quoted(row[0])}::VARCHAR AS {inner_name(n)}" for n, row in enumerate(described)
     )
     return names, f"SELECT {columns} FROM read_parquet({file})"
+
+
+def _refuse_long_cells(duck: Duck, file: str, columns: Sequence[str]) -> None:
+    """A few bytes of dictionary can stand for gigabytes of text, which the footer does not say."""
+    if not columns:
+        return
+    longest = ", ".join(f"coalesce(max(strlen({quoted(one)}::VARCHAR)), 0)" for one in columns)
+    total = " + ".join(f"coalesce(sum(strlen({quoted(one)}::VARCHAR)), 0)" for one in columns)
+    try:
+        row = duck.execute(f"""
+            SELECT greatest({longest}), {total}
+            FROM read_parquet({file})""").fetchone() or (0, 0)
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise bad_parquet() from error
+    if row[0] > LONGEST_CELL or row[1] > MOST_BYTES:
+        raise ToolRefusedError(
+            ErrorCode.UNPACKS_TOO_LARGE,
+            f"it holds cells of up to {row[0]:,} bytes, {row[1]:,} in all: leave out what is no "
+            "table",
+        )
 
 
 def bad_parquet() -> ToolRefusedError:

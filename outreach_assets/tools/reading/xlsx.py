@@ -11,6 +11,7 @@ from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
 from outreach_assets.tools.reading.columns import checked_names
+from outreach_assets.tools.reading.delimited import RAGGED_SHARE, ragged
 from outreach_assets.tools.refusals import ErrorCode, ToolRefusedError
 
 MOST_MEMBERS = 10_000
@@ -21,6 +22,9 @@ MOST_SHARED_BYTES = 200 * 1024**2
 BOMB_BYTES = 50 * 1024**2
 BOMB_RATIO = 150
 """A real sheet packs to a tenth or a fortieth; a bomb to a thousandth."""
+
+MOST_WIDE_ROWS = 20
+"""Looked at as soon as so many are wider than the header: a row may have 16,384 cells."""
 
 BROKEN = (
     *(zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError),
@@ -79,9 +83,13 @@ def _write(rows: Iterator[tuple[object, ...]], target: Path) -> None:
     with target.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
-        for row in rows:
+        wide = 0
+        for number, row in enumerate(rows, start=1):
             if any(cell is not None for cell in row):
                 writer.writerow(_cells(row, width))
+                wide += len(row) > width and any(cell is not None for cell in row[width:])
+            if wide > MOST_WIDE_ROWS and wide > RAGGED_SHARE * number:
+                raise ragged(width, [f"row {number:,} has {len(row)}"])
 
 
 def _cells(row: tuple[object, ...], width: int) -> list[str]:

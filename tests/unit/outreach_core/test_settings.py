@@ -97,11 +97,23 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_MAX_ROW_CHANGE_BY_STATE": "unassigned=2.0",
         "OUTREACH_COMPANY_NOT_VALID": "error",
         "OUTREACH_ALLOW_MASTER_WRITES": "True",
+        "OUTREACH_API_URL": "https://api.example.test",
+        "OUTREACH_OPEN_TASKS": "7",
+        "OUTREACH_REQUESTS_PER_MINUTE": "70",
         "OUTREACH_UI_URL": "https://dagster.example.test",
         "OUTREACH_ALERT_WEBHOOK_URL": "https://chat.example.test/services/T0/B0/s3cret",
         **MAIL,
         "OUTREACH_SMTP_PORT": "2525",
         "OUTREACH_SMTP_SECURITY": "tls",
+        "OUTREACH_SCHEDULE_TIMEZONE": "America/New_York",
+        "OUTREACH_NIGHTLY_REFRESH_SCHEDULE": "*/5 1-4 * jan-mar mon,fri",
+        "OUTREACH_STORE_USAGE_SCHEDULE": "0 0 29 2 *",
+        "OUTREACH_EXPORT_FAILURES_SCHEDULE": "0 1 * * *",
+        "OUTREACH_AUDIT_EXPORT_SCHEDULE": "1 1 * * *",
+        "OUTREACH_RESTORE_DRILL_SCHEDULE": "2 2 * * *",
+        "OUTREACH_VERIFY_SNAPSHOTS_SCHEDULE": "3 3 * * *",
+        "OUTREACH_RETENTION_SCHEDULE": "4 4 * * *",
+        "OUTREACH_MORNING_REPORT_SCHEDULE": "5 4 * * *",
     }
     assert values.keys() == set(variable_names())
     settings = load(**values)
@@ -162,6 +174,12 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("OUTREACH_SMTP_HOST", "smtp.example.test:587", "OUTREACH_SMTP_PORT"),
         ("OUTREACH_SMTP_PORT", "0", "1 to 65535"),
         ("OUTREACH_SMTP_SECURITY", "startls", "did you mean starttls"),
+        ("OUTREACH_SCHEDULE_TIMEZONE", "Mars/Olympus", "America/New_York"),
+        ("OUTREACH_SCHEDULE_TIMEZONE", "../etc", "America/New_York"),
+        ("OUTREACH_NIGHTLY_REFRESH_SCHEDULE", "daily", "minute hour day month weekday"),
+        ("OUTREACH_NIGHTLY_REFRESH_SCHEDULE", "60 2 * * *", "its minute is '60'"),
+        ("OUTREACH_STORE_USAGE_SCHEDULE", "0 2 * * fri-mon", "its weekday is 'fri-mon'"),
+        ("OUTREACH_STORE_USAGE_SCHEDULE", "0 2 30 2 *", "no day 30 in month 2"),
     ],
 )
 def test_a_wrong_value_is_shown_with_what_was_expected(

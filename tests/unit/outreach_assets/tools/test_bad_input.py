@@ -89,6 +89,26 @@ CASES: dict[str, tuple[Content, ErrorCode, str]] = {
         ErrorCode.QUOTE_NOT_CLOSED,
         "line 3",
     ),
+    "an open quote before millions of lines": (
+        b'a,b\n1,2\n3,"4\n' + b"y\n" * 3_000_000,
+        ErrorCode.QUOTE_NOT_CLOSED,
+        "line 3",
+    ),
+    "a parquet bomb of long cells": (
+        parquet_bytes("SELECT repeat('x', 3000000) || (range % 9) AS a FROM range(60)"),
+        ErrorCode.UNPACKS_TOO_LARGE,
+        "cells of up to 3,000,001 bytes",
+    ),
+    "an xlsx wider than its header": (
+        workbook_bytes(
+            SHEET
+            + '<sheetData><row r="1"><c r="A1"><v>1</v></c></row>'
+            + "".join(f'<row r="{n}"><c r="XFD{n}"><v>1</v></c></row>' for n in range(2, 3000))
+            + "</sheetData></worksheet>"
+        ),
+        ErrorCode.RAGGED_ROWS,
+        "16384",
+    ),
     "text behind a quote": ('a,b\n1,"2"x\n3,4\n', ErrorCode.QUOTE_NOT_CLOSED, "line 2"),
     "a long line": (b"a,b\n1," + b"x" * 3_000_000 + b"\n", ErrorCode.LINE_TOO_LONG, "line 2"),
     "a very long line": (b"a,b\n1," + b"x" * 9_000_000, ErrorCode.LINE_TOO_LONG, "line 2"),
