@@ -11,6 +11,8 @@ MARK = "'"
 DANGEROUS = r"^\s*[=@]|^[\t\r\n]|^\s*[+-].*[^0-9 ().,/+-]"
 """As DuckDB and Python read it alike."""
 
+_DANGEROUS = re.compile(DANGEROUS, re.DOTALL)
+
 
 def harmless_sql(column: str) -> str:
     """SQL for the column's text with a mark before what would be a formula."""
@@ -22,4 +24,4 @@ def harmless_sql(column: str) -> str:
 
 def harmless(text: str) -> str:
     """The same for one text, such as a column's name."""
-    return MARK + text if re.search(DANGEROUS, text, re.DOTALL) else text
+    return MARK + text if _DANGEROUS.search(text) else text

@@ -44,6 +44,7 @@ class ToolOutput:
     name: str
     content_type: str
     says: str
+    is_always_written: bool = True
     schema: type[BaseModel] | None = None
     """Of a JSON file: what is in it, field by field."""
 
@@ -88,6 +89,7 @@ class Tool:
                     "name": one.name,
                     "content_type": one.content_type,
                     "description": one.says,
+                    "always": one.is_always_written,
                     "schema": one.schema.model_json_schema() if one.schema else None,
                 }
                 for one in self.outputs
