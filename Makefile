@@ -32,6 +32,7 @@ check: .venv/.synced  ## everything that is not a test
 
 bench: .venv/.synced  ## speed and memory, beside a floor measured in the same run
 	$(RUN)/python -m bench.journey
+	$(RUN)/python -m bench.failures
 
 .venv/.synced: pyproject.toml uv.lock $(filter .tools/%,$(UV))
 	$(UV) sync --locked --quiet --python $(PYTHON)

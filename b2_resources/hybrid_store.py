@@ -256,7 +256,7 @@ class HybridStore(ObjectStore):
 
     def _owed_object(self, key: str) -> Iterator[StoredObject]:
         with suppress(ObjectMissingError):
-            yield replace(self.head(key), sha256=None, content_type=None, metadata={})
+            yield replace(self.head(key), sha256=None, content_type=None, metadata={}, version=None)
 
     def _reach(self, call: Callable[[], T]) -> T:
         """Ask the far side, unless it could not be reached a moment ago."""

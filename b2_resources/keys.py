@@ -44,6 +44,17 @@ _FAILURES = re.compile(
 _NOT_IN_A_NAME = re.compile(f"[%/]|{REFUSED_CHARACTERS.pattern}")
 MAX_PIPELINE_BYTES = 180  # of a name's 255, which also says type, batch and extension
 
+TASK_INPUTS = {
+    "primary": "primary.csv",
+    "baseline": "baseline.csv",
+    "parameters": "parameters.json",
+}
+"""What may be handed in, and what it is called in the store, whatever it holds."""
+_ONE_PART = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+NEWEST_REPORT_KEY = "reports/morning.html"
+"""The newest morning page: where people look."""
+
 AUDIT_PREFIX = "audit/"
 _AUDIT = re.compile(r"audit/\d{4}/\d{2}/audit_(?P<day>\d{8})\.parquet")
 
@@ -241,6 +252,22 @@ def failures_place(prefix: str, key: str) -> FailuresPlace | None:
         batch=int(found["batch"]) if found["batch"] else None,
         later=int(found["later"] or 1),
     )
+
+
+def task_input_key(user_id: str, task_id: str, name: str) -> str:
+    """Where a file that a user hands in goes; its name is ours, whatever the user calls it."""
+    return check_key(f"{_task_folder(user_id, task_id)}inputs/{TASK_INPUTS[name]}")
+
+
+def task_output_key(user_id: str, task_id: str, name: str) -> str:
+    """Where a result of that name lies."""
+    return check_key(f"{_task_folder(user_id, task_id)}outputs/{name}")
+
+
+def _task_folder(user_id: str, task_id: str) -> str:
+    if not _ONE_PART.fullmatch(user_id) or not _ONE_PART.fullmatch(task_id):
+        raise KeyRefusedError(f"no task {task_id!r} of {user_id!r}: expected ids of ours")
+    return f"users/{user_id}/tasks/{task_id}/"
 
 
 def check_key(key: str) -> str:

@@ -63,6 +63,9 @@ class StoredObject:
     """Lower-case hex."""
     content_type: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    version: str | None = None
+    """From `head`: what a bucket tells these bytes by from others under the same key. None where
+    the sha256 does, and from a put or a listing."""
 
 
 class ObjectStore(Protocol):

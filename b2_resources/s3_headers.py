@@ -52,4 +52,5 @@ def stored_object(key: str, headers: Mapping[str, str]) -> StoredObject:
         sha256=kept.get("sha256"),
         content_type=headers.get("content-type"),
         metadata={n: unquote(v) for n, v in kept.items() if n not in OWN_METADATA},
+        version=headers.get("x-amz-version-id") or headers.get("etag"),
     )

@@ -10,13 +10,14 @@ from outreach_assets.assets.audit import audit_log_export
 from outreach_assets.assets.chain import sources
 from outreach_assets.assets.drill import restore_drill
 from outreach_assets.assets.failures import build_failures
+from outreach_assets.assets.morning import build_morning
 from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.usage import build_usage
 from outreach_assets.assets.verified import verified_snapshots
 from outreach_assets.jobs import JOBS
 from outreach_assets.resources import AlertsResource, NeonResource, PrivateDuckDBResource
-from outreach_assets.schedules import nightly_refresh_schedule, store_usage_schedule
+from outreach_assets.schedules import build_schedules
 from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.progress import NoProgress
 from outreach_assets.steps.retention import Keep
@@ -24,6 +25,7 @@ from outreach_assets.tables.catalogue import tables_for
 from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
 from sensors.alerts import alerts_sensor
+from sensors.changed_states import build_changed_states_sensor
 from sensors.failures_found import failures_found_sensor
 from sensors.owed_objects import owed_objects_sensor
 from sensors.run_outcomes import run_outcomes_sensor
@@ -31,17 +33,21 @@ from sensors.run_outcomes import run_outcomes_sensor
 
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Everything, around these settings; `resources` take the place of those by the same name."""
+    tables = tables_for(settings.outreach_company_not_valid)
     return dg.Definitions(
         assets=[
             *sources(),
             build_tables(
                 settings.outreach_states_per_run,
-                tables_for(settings.outreach_company_not_valid),
+                tables,
                 kill_switches(settings),
             ),
             build_failures(settings.b2_validation_failures_prefix),
             build_usage(settings.outreach_storage_budget_dollars),
             audit_log_export,
+            build_morning(
+                tables_for(settings.outreach_company_not_valid), settings.outreach_ui_url
+            ),
             restore_drill,
             verified_snapshots,
             build_retention(
@@ -49,13 +55,14 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             ),
         ],
         jobs=JOBS,
-        schedules=[nightly_refresh_schedule, store_usage_schedule],
+        schedules=build_schedules(settings, tables),
         sensors=[
             abandoned_runs_sensor,
             owed_objects_sensor,
             failures_found_sensor,
             run_outcomes_sensor,
             alerts_sensor,
+            build_changed_states_sensor(tables),
         ],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,

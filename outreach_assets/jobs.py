@@ -8,6 +8,8 @@ from outreach_assets.assets.audit import AUDIT_EXPORT
 from outreach_assets.assets.chain import chain
 from outreach_assets.assets.drill import RESTORE_DRILL
 from outreach_assets.assets.failures import EXPORTED_FAILURES
+from outreach_assets.assets.morning import MORNING
+from outreach_assets.assets.observed_sources import observe_sources
 from outreach_assets.assets.retention import RETENTION
 from outreach_assets.assets.usage import USAGE
 from outreach_assets.assets.verified import VERIFIED
@@ -50,9 +52,17 @@ verify_snapshots_job = _job(
     [VERIFIED],
     "The newest snapshots, read from the store to the last byte and judged again.",
 )
+morning_report_job = _job("morning_report_job", [MORNING], "One page that says how the night went.")
 retention_job = _job(
     "retention_job", [RETENTION], "Snapshots beyond what is kept, removed for good."
 )
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def observe_sources_job() -> None:
+    """The version of Neon's tables in every state, so that the graph shows what has changed."""
+    observe_sources()
+
 
 JOBS = [
     refresh_tables_job,
@@ -62,5 +72,7 @@ JOBS = [
     restore_drill_job,
     verify_snapshots_job,
     retention_job,
+    morning_report_job,
+    observe_sources_job,
 ]
 """All of them, as definitions.py loads them."""

@@ -177,6 +177,18 @@ def outcomes_of(connection: Connection, run_ids: Sequence[str]) -> set[str]:
     return {run_id for (run_id,) in rows}
 
 
+def published_manifests(postgres: Postgres) -> dict[tuple[str, str], str]:
+    """By state and version, the sha256 of the manifest as it was published."""
+    with postgres.connect() as connection:
+        rows = connection.execute(
+            "SELECT details ->> 'state', details ->> 'published_version', "
+            "details ->> 'manifest_sha256' FROM shq.audit_log "
+            "WHERE event_type = %s AND details ? 'manifest_sha256'",
+            (VALIDATION_RUN,),
+        ).fetchall()
+    return {(state, version): sha256 for state, version, sha256 in rows}
+
+
 def events_of_run(connection: Connection, run_id: str) -> Iterator[Mapping[str, object]]:
     """The details of a run's rows, one per state, in the order they were written."""
     yield from (

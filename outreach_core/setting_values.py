@@ -8,10 +8,22 @@ import difflib
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from outreach_core.connection_string import SCHEMES, URL_FORM, parts_of
 from outreach_core.states import UnknownStateError, checked_states
 
+CRON_FIELDS = {
+    "minute": (0, 59, ""),
+    "hour": (0, 23, ""),
+    "day": (1, 31, ""),
+    "month": (1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
+    "weekday": (0, 6, "sun mon tue wed thu fri sat"),
+}
+"""The first and the last of each, and their names."""
+
+CRON_EXAMPLE = "15 2 * * *"
+NO_SUCH_DAY = {("30", "2"), ("31", "2"), ("31", "4"), ("31", "6"), ("31", "9"), ("31", "11")}
 SEVERITIES = ("warn", "error")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 B2_DOMAIN = ".backblazeb2.com"
@@ -188,3 +200,44 @@ def shares_by_state(value: object) -> object:
             raise ValueError(str(error)) from None
         shares[state] = float(found[2])
     return shares
+
+
+def time_zone(value: str) -> str:
+    """A time zone by its name."""
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("expected a time zone such as UTC or America/New_York") from None
+    return value
+
+
+def cron_schedule(value: str) -> str:
+    """A time that comes again, as cron writes it."""
+    fields = value.split()
+    if len(fields) != len(CRON_FIELDS):
+        raise ValueError(
+            f"expected {len(CRON_FIELDS)} fields, {' '.join(CRON_FIELDS)}, such as {CRON_EXAMPLE}"
+        )
+    for field, (name, (first, last, words)) in zip(fields, CRON_FIELDS.items(), strict=True):
+        if not all(_is_cron(part, first, last, words.split()) for part in field.split(",")):
+            raise ValueError(f"its {name} is {field!r}: expected *, or {first} to {last}")
+    day, month = fields[2:4]
+    if (day, month) in NO_SUCH_DAY:
+        raise ValueError(f"there is no day {day} in month {month}")
+    return value
+
+
+def _is_cron(part: str, first: int, last: int, words: list[str]) -> bool:
+    """True for `*`, `5`, `mon`, `1-5`, and for `*/2` and `1-5/2`."""
+    found = re.fullmatch(r"(\*|(\w+)(-(\w+))?)(/([1-9]\d?))?", part.lower(), re.ASCII)
+    if found is None:
+        return False
+    ends = [
+        words.index(end) + first if end in words else int(end) if end.isdecimal() else -1
+        for end in found.group(2, 4)
+        if end is not None
+    ]
+    low, *high = ends or [first, last]
+    reach = high[0] - low if high else 0
+    in_order = reach > 0 or not high
+    return in_order and int(found[6] or 0) <= reach and all(first <= e <= last for e in ends)

@@ -83,6 +83,9 @@ def _word(known: Iterable[str]) -> BeforeValidator:
     )
 
 
+Schedule = Annotated[str, AfterValidator(setting_values.cron_schedule)]
+
+
 class Settings(BackupSettings):
     """What the environment says. Field names are the variables' names in lower case."""
 
@@ -121,6 +124,8 @@ class Settings(BackupSettings):
     outreach_duckdb_memory_mb: int = Field(default=400, ge=64)
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
     outreach_duckdb_temp_gb: int = Field(default=50, ge=1)
+    outreach_tool_memory_mb: int = Field(default=1024, ge=512)
+    outreach_tool_seconds: int = Field(default=600, ge=1)
     outreach_storage_budget_dollars: float = Field(default=10.0, ge=0)
     outreach_keep_snapshots: int = Field(default=30, ge=1)
     outreach_keep_days: int = Field(default=90, ge=0, le=36500)
@@ -134,6 +139,21 @@ class Settings(BackupSettings):
     ] = Field(default_factory=dict)
     outreach_company_not_valid: Annotated[str, _word(setting_values.SEVERITIES)] = "warn"
     outreach_allow_master_writes: Annotated[bool, BeforeValidator(setting_values.yes_or_no)] = False
+    outreach_schedule_timezone: Annotated[str, AfterValidator(setting_values.time_zone)] = "UTC"
+    outreach_nightly_refresh_schedule: Schedule = "15 2 * * *"
+    outreach_export_failures_schedule: Schedule = "15 4 * * *"
+    outreach_store_usage_schedule: Schedule = "45 4 * * *"
+    outreach_audit_export_schedule: Schedule = "30 3 * * *"
+    outreach_restore_drill_schedule: Schedule = "15 5 * * sun"
+    outreach_verify_snapshots_schedule: Schedule = "15 6 1 * *"
+    outreach_retention_schedule: Schedule = "45 5 * * sat"
+    outreach_morning_report_schedule: Schedule = "0 7 * * *"
+
+    outreach_api_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = (
+        "http://127.0.0.1:8000"
+    )
+    outreach_open_tasks: int = Field(default=100, ge=1)
+    outreach_requests_per_minute: int = Field(default=1200, ge=1)
 
     outreach_ui_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = "http://127.0.0.1:3000"
     outreach_alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None

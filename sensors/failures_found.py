@@ -4,17 +4,11 @@ import time
 
 import dagster as dg
 
+from outreach_assets.assets.asked_states import UNFINISHED
 from outreach_assets.jobs import REFRESH_TABLES, export_failures_job
 from outreach_assets.resources import NeonResource
 from outreach_assets.steps.failure_export import FailureType, waiting_failures
 
-AT_WORK = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 PAUSE_SECONDS = 600
 """After an export that failed: what kept it from succeeding may take a while to be mended."""
 
@@ -29,7 +23,7 @@ def failures_found_sensor(
 ) -> dg.SkipReason | dg.RunRequest:
     """Ask for an export when rows wait and no refresh is still finding more."""
     for name in (REFRESH_TABLES, export_failures_job.name):
-        at_work = dg.RunsFilter(job_name=name, statuses=AT_WORK)
+        at_work = dg.RunsFilter(job_name=name, statuses=UNFINISHED)
         if context.instance.get_run_records(at_work, limit=1):
             return dg.SkipReason(f"{name} is at work")
     waiting = waiting_failures(neon.open(), tuple(FailureType), None)

@@ -78,6 +78,7 @@ def test_the_code_location_loads_with_an_empty_environment(
     assert loaded.stdout.split() == sorted(
         [
             "b2/audit_log",
+            "b2/morning_report",
             "b2/restore_drill",
             "b2/retention",
             "b2/usage",
@@ -154,14 +155,21 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     defs = build_defs(Settings())
     assert {s.name for s in defs.sensors or ()} == {
         "abandoned_runs_sensor",
+        "changed_states_sensor",
         "alerts_sensor",
         "failures_found_sensor",
         "owed_objects_sensor",
         "run_outcomes_sensor",
     }
     assert {s.name for s in defs.schedules or ()} == {
+        "audit_export_schedule",
+        "export_failures_schedule",
         "nightly_refresh_schedule",
+        "restore_drill_schedule",
+        "retention_schedule",
+        "morning_report_schedule",
         "store_usage_schedule",
+        "verify_snapshots_schedule",
     }
 
 
@@ -177,3 +185,18 @@ def test_rows_are_judged_by_the_severity_in_the_settings(severity: str) -> None:
     defs = build_defs(Settings(outreach_company_not_valid=severity))
     specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
     assert f"`company_not_valid` ({severity})" in str(specs["duckdb/people_bad"].description)
+
+
+def test_what_is_published_has_a_freshness_policy() -> None:
+    with_policy = {a.key.to_user_string() for a in ASSETS if a.freshness_policy is not None}
+    assert with_policy == set(GROUPS["upload"])
+
+
+def test_schedules_run_at_the_settings_times_in_their_zone() -> None:
+    fields = [name for name in Settings.model_fields if name.endswith("_schedule")]
+    times = {name: f"{minute} 2 * * *" for minute, name in enumerate(fields)}
+    settings = Settings(outreach_schedule_timezone="America/New_York", **times)
+    found = {s.name: s for s in build_defs(settings).schedules or ()}
+    assert {(n, s.cron_schedule, s.execution_timezone) for n, s in found.items()} == {
+        (name.removeprefix("outreach_"), time, "America/New_York") for name, time in times.items()
+    }

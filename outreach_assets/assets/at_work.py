@@ -13,7 +13,14 @@ import dagster as dg
 
 from b2_resources.object_store import ObjectStore
 from outreach_assets.assets.chain import Step, step_of
+from outreach_assets.assets.observed_sources import observations
 from outreach_assets.retries import will_retry
+from outreach_assets.steps.changed_states import (
+    Comparison,
+    compared,
+    place_published_to,
+    record_versions,
+)
 from outreach_assets.steps.kill_switches import Tripped, row_delta
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.published import InStore, repair
@@ -26,6 +33,7 @@ from outreach_assets.steps.record import (
     busy_error,
     claimed,
 )
+from outreach_assets.steps.source import Snapshot
 from outreach_assets.steps.upload import Published
 from outreach_assets.steps.validate import StateVerdict
 from outreach_assets.tables.table import Table
@@ -64,6 +72,9 @@ class RunAtWork:
     tables: Sequence[Table]
     """With the rules that this run judges by."""
 
+    place: str
+    """The store published to."""
+
     endings: dict[str, Ending] = field(default_factory=dict)
     """How states that are done have ended; the others are still going."""
 
@@ -81,6 +92,8 @@ class RunAtWork:
     """What is known of a state beyond its counts, for its audit row."""
 
     problems: dict[dg.AssetCheckKey, dict[str, Any]] = field(default_factory=dict)
+    compared: Mapping[str, Comparison] = field(default_factory=dict)
+    """By state, where the run pulls its rows itself and publishes them."""
 
     @property
     def states(self) -> Sequence[str]:
@@ -186,6 +199,18 @@ class RunAtWork:
                     metadata={**problems, "states": len(self.claim.states)},
                 )
 
+    def compare(self, snapshot: Snapshot) -> None:
+        """See what the states are made from, and tell Dagster which of the rows are new to us."""
+        self.compared = compared(snapshot, self.tables, self.states, self.place)
+        new = {state: comparison.changed_versions for state, comparison in self.compared.items()}
+        for observation in observations(new):
+            self.context.log_event(observation)
+
+    def remember(self) -> None:
+        """Keep what the states that have ended were made from: nobody asks for them again."""
+        postgres, run_id = self.claim.postgres, self.claim.run_id
+        record_versions(postgres, self.place, self.compared, self.endings, run_id=run_id)
+
     def close(self) -> None:
         """Write the audit rows, and raise when a state was held or failed."""
         states_by_trouble: dict[str, list[str]] = {}
@@ -230,7 +255,13 @@ def at_work(
         abandoned=abandoned,
         who=started_by(context.run.tags),
     ) as claim:
-        work = RunAtWork(context=context, claim=claim, tables=tables, release=release)
+        work = RunAtWork(
+            context=context,
+            claim=claim,
+            tables=tables,
+            place=place_published_to(store),
+            release=release,
+        )
         for state in claim.busy:
             work.fail(state, busy_error([state]))
         try:
@@ -282,6 +313,8 @@ def counts(manifest: Manifest, published: Published | None = None) -> dict[str, 
         said["b2_uploads"] = len(manifest.objects) if published.uploaded_bytes else 0
         said["b2_uploaded_bytes"] = published.uploaded_bytes
         said["published_version"] = manifest.version
+        if published.uploaded_bytes:  # else somebody may have changed it since it was put there
+            said["manifest_sha256"] = manifest.sha256
     return said
 
 

@@ -4,6 +4,7 @@ What happens when they are materialized is in tables.py.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from enum import IntEnum
 
 import dagster as dg
@@ -17,6 +18,10 @@ STATES = dg.StaticPartitionsDefinition(list(ALL_STATES))
 """One partition per state, and `unassigned` for rows without one."""
 
 OWNERS = ["team:outreach"]
+FRESH = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=3), fail_window=timedelta(days=7))
+"""Of what is published. Only changed states are run, so a long weekend is silent and well; after a
+week without a change in any state, either nobody runs or nothing reaches Neon."""
+
 MANIFEST = dg.AssetKey(["b2", "manifest"])
 AUDIT_LOG = dg.AssetKey(["neon", "audit_log"])
 FAILURES_LOG = dg.AssetKey(["neon", "validation_failures_log"])
@@ -74,6 +79,7 @@ def sources() -> list[dg.AssetSpec]:
             owners=OWNERS,
             kinds={"postgres", "table"},
             tags={"table": table.name},
+            partitions_def=STATES,
             metadata={
                 "dagster/table_name": table.source,
                 "dagster/column_schema": _columns(table),
@@ -212,6 +218,7 @@ def _spec(
         metadata={} if columns is None else {"dagster/column_schema": columns},
         skippable=True,
         partitions_def=STATES,
+        freshness_policy=FRESH if step is Step.UPLOAD else None,
     )
 
 

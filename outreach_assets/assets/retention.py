@@ -11,6 +11,7 @@ from outreach_assets.assets.chain import OWNERS
 from outreach_assets.resources import NeonResource
 from outreach_assets.retries import dagster_failures
 from outreach_assets.steps.retention import Keep, StatePruned, prune
+from outreach_core.audit import started_by
 from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.states import ALL_STATES
 
@@ -50,9 +51,8 @@ def build_retention(keep: Keep) -> dg.AssetsDefinition:
     ) -> Iterator[Result]:
         now = datetime.now(UTC)  # noqa: TID251 an edge: an asset's body
         with dagster_failures(context):
-            done = prune(
-                b2.create_store(), neon.open(), ALL_STATES, keep, now=now, run_id=context.run.run_id
-            )
+            by = {"who": started_by(context.run.tags), "run_id": context.run.run_id}
+            done = prune(b2.create_store(), neon.open(), ALL_STATES, keep, now=now, by=by)
             found = list(done)
             yield _result(found)
             _raise_failures(found)

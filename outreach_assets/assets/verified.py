@@ -8,9 +8,10 @@ import dagster as dg
 from b2_resources.resource import B2Resource
 from outreach_assets.assets.at_work import Result
 from outreach_assets.assets.chain import OWNERS
-from outreach_assets.resources import PrivateDuckDBResource
+from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
 from outreach_assets.steps.verify import StateVerified, Verifier, verify_states
+from outreach_core.audit import published_manifests
 from outreach_core.states import ALL_STATES
 
 VERIFIED = dg.AssetKey(["b2", "verified_snapshots"])
@@ -40,13 +41,19 @@ AS_PUBLISHED = "snapshots_are_as_published"
     ],
 )
 def verified_snapshots(
-    context: dg.AssetExecutionContext, b2: B2Resource, private_duckdb: PrivateDuckDBResource
+    context: dg.AssetExecutionContext,
+    neon: NeonResource,
+    b2: B2Resource,
+    private_duckdb: PrivateDuckDBResource,
 ) -> Iterator[Result]:
     """Verify all states, and say what is wrong."""
     began = time.monotonic()
     with dagster_failures(context):
         verifier = Verifier(
-            store=b2.create_store(), folder=private_duckdb.spill, open_duck=private_duckdb.open
+            store=b2.create_store(),
+            folder=private_duckdb.spill,
+            open_duck=private_duckdb.open,
+            audited=published_manifests(neon.open()),
         )
         found = list(_logged(context, verify_states(verifier, ALL_STATES)))
     problems = [problem for one in found for problem in one.problems]

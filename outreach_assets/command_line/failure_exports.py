@@ -41,7 +41,9 @@ class Which(StrEnum):
 
 def export_command(  # noqa: PLR0913 a command's options are its parameters
     which: Annotated[Which, typer.Option("--type", help="Whose failures.")] = Which.BOTH,
-    file_format: Annotated[FailureFormat, typer.Option("--format")] = FailureFormat.JSON,
+    file_format: Annotated[
+        FailureFormat, typer.Option("--format", help="The kind of file.")
+    ] = FailureFormat.JSON,
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Numbered files of so many rows; one per pipeline when not set."),

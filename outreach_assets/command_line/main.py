@@ -19,11 +19,15 @@ from outreach_assets.command_line import (
     dev,
     doctor,
     failures,
+    morning,
     policies,
     refresh,
     rules,
+    serve,
     snapshots,
     store,
+    tools,
+    users,
 )
 from outreach_core.errors import OutreachError, SettingsError
 from outreach_core.states import UnknownStateError
@@ -52,6 +56,8 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("dev")(dev.dev)
 app.command("run")(refresh.run)
+app.command("serve")(serve.serve)
+app.command("report")(morning.report)
 app.command("doctor")(doctor.doctor)
 app.add_typer(
     database.app,
@@ -87,6 +93,16 @@ app.add_typer(
     audit.app,
     name="audit",
     epilog="Examples: `outreach audit list` · `outreach audit verify`",
+)
+app.add_typer(
+    users.app,
+    name="users",
+    epilog="Examples: `outreach users add anna` · `outreach users list`",
+)
+app.add_typer(
+    tools.app,
+    name="tools",
+    epilog="Examples: `outreach tools list` · `outreach tools run profile-my-data leads.csv`",
 )
 app.add_typer(
     policies.app,

@@ -64,6 +64,9 @@ def run(
     everything: Annotated[
         bool, typer.Option("--all", help="Every state, and the rows without one.")
     ] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="States that are not as in their last run.")
+    ] = False,
     release: Annotated[
         str | None,
         typer.Option(
@@ -77,14 +80,17 @@ def run(
     """Pull, judge and publish states, in this process, and say how each came out.
 
     Examples: `outreach run --state WV` · `outreach run -s WV -s PA` · `outreach run --all --json` ·
+    `outreach run --changed` ·
     `outreach run --state WV --release "the intake dropped old rows, agreed with Sam"`
     """
-    if bool(state) == everything:
-        raise SettingsError("say which states: --state WV (may be repeated), or --all")
+    if [bool(state), everything, changed].count(True) != 1:
+        raise SettingsError("say which states: --state WV (may be repeated), --all, or --changed")
     if release is not None and not release.strip():
         raise SettingsError('--release needs a reason: --release "why it may be published"')
-    states = ALL_STATES if everything else checked_states(state or [])
-    outcome = refresh_states(load_settings(), states, release)
+    asked_for = checked_states(state or [])
+    settings = load_settings()
+    states = ALL_STATES if everything else asked_for or _changed(settings)
+    outcome = refresh_states(settings, states, release)
     if as_json:
         print_json(as_object(outcome))
     else:
@@ -92,6 +98,22 @@ def run(
     if outcome.error:
         typer.secho(f"error: {outcome.error}", fg="red", err=True)
     raise typer.Exit(outcome.exit_code)
+
+
+def _changed(settings: "Settings") -> tuple[str, ...]:
+    """The states whose rows, rules or engine are not those of their last run."""
+    from b2_resources.build_store import build_store  # noqa: PLC0415 heavy
+    from outreach_assets.steps.changed_states import (  # noqa: PLC0415 imports DuckDB
+        changed_states,
+        place_published_to,
+    )
+    from outreach_assets.tables.catalogue import tables_for  # noqa: PLC0415
+    from outreach_core.neon import open_neon  # noqa: PLC0415
+
+    prepare_home(settings)
+    tables = tables_for(settings.outreach_company_not_valid)
+    place = place_published_to(build_store(settings))
+    return tuple(changed_states(open_neon(settings), tables, place))
 
 
 def refresh_states(
@@ -236,7 +258,7 @@ def as_object(outcome: RunOutcome) -> dict[str, Any]:
     """The outcome as `--json` prints it."""
     versions = [d["snapshot_version"] for d in outcome.states.values() if "snapshot_version" in d]
     return {
-        "run_id": outcome.run_ids[0],
+        "run_id": next(iter(outcome.run_ids), None),
         "run_ids": list(outcome.run_ids),
         "version": max(versions, default=None),
         "seconds": outcome.seconds,

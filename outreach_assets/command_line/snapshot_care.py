@@ -47,6 +47,8 @@ def verify(
     """
     from b2_resources.build_store import build_store  # noqa: PLC0415
     from outreach_assets.steps.verify import Verifier, Which, verify_states  # noqa: PLC0415
+    from outreach_core.audit import published_manifests  # noqa: PLC0415
+    from outreach_core.neon import open_neon  # noqa: PLC0415
 
     settings = load_settings()
     states = checked_states(state) if state else ALL_STATES
@@ -55,6 +57,7 @@ def verify(
         folder=settings.home / SPILL_FOLDER,
         open_duck=_open_duck(settings),
         which=Which.ALL if every else Which.NEWEST,
+        audited=published_manifests(open_neon(settings)),
     )
     found = list(_shown(verify_states(verifier, states), "verifying", len(states)))
     problems = [problem for one in found for problem in one.problems]
@@ -211,9 +214,11 @@ def _show_plan(
 def _prune(settings: "Settings", keep: "Keep", states: tuple[str, ...], *, as_json: bool) -> None:
     from b2_resources.build_store import build_store  # noqa: PLC0415
     from outreach_assets.steps.retention import prune as prune_states  # noqa: PLC0415
+    from outreach_core.audit import operator  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
-    done = prune_states(build_store(settings), open_neon(settings), states, keep, now=_now())
+    store, by = build_store(settings), {"who": operator()}
+    done = prune_states(store, open_neon(settings), states, keep, now=_now(), by=by)
     found = list(_shown(done, "pruning", len(states)))
     removed = [one for state in found for one in state.removed]
     failures = {one.state: str(one.failure) for one in found if one.failure is not None}

@@ -12,18 +12,18 @@ from importlib.resources import files
 import duckdb
 import duckdb_extension_postgres_scanner
 
+from outreach_assets.steps.placement import known_or_unassigned, literal, placed
 from outreach_assets.steps.private_duckdb import NO_SPACE, Duck
 from outreach_assets.steps.source import (
     Snapshot,
     SourceColumn,
-    key_is_unique,
     row_count,
     source_columns,
 )
 from outreach_assets.tables.table import OwnState, StateOf, Table, Verdict, quoted
 from outreach_core.errors import PermanentError
 from outreach_core.postgres import REFUSALS, DatabaseRefusedError, DatabaseUnreachableError
-from outreach_core.states import ALL_STATES, STATE_CODES, UNASSIGNED
+from outreach_core.states import ALL_STATES, UNASSIGNED
 
 STATE = "outreach_state"
 """The column of a raw table that names the row's partition; it is not exported."""
@@ -92,7 +92,7 @@ def fill_tables(duck: Duck, snapshot: Snapshot, queries: Mapping[str, str]) -> N
     load_scanner(duck)
     with _attached(duck, snapshot):
         for name, query in queries.items():
-            answer = f"postgres_query('neon', {_literal(query)})"
+            answer = f"postgres_query('neon', {literal(query)})"
             duck.execute(f"CREATE TABLE {name} AS SELECT * FROM {answer}")
 
 
@@ -119,8 +119,8 @@ def _attached(duck: Duck, snapshot: Snapshot) -> Iterator[None]:
     try:
         duck.execute(f"ATTACH '{conninfo}' AS neon (TYPE postgres, READ_ONLY)")
         duck.execute("BEGIN")
-        join = f"SET TRANSACTION SNAPSHOT {_literal(snapshot.id)}"
-        duck.execute(f"CALL postgres_execute('neon', {_literal(join)})")
+        join = f"SET TRANSACTION SNAPSHOT {literal(snapshot.id)}"
+        duck.execute(f"CALL postgres_execute('neon', {literal(join)})")
         try:
             yield
         except BaseException:
@@ -169,7 +169,7 @@ def _scan_sql(table: Table, columns: Sequence[SourceColumn]) -> str:
     source = f"neon.{quoted(schema)}.{quoted(name)} AS t"
     match table.state:
         case OwnState(column=column):
-            state = _known_or_unassigned(f"t.{quoted(column)}")
+            state = known_or_unassigned(f"t.{quoted(column)}")
         case StateOf(table=other, column=column):
             state = f"coalesce(s.{STATE}, '{UNASSIGNED}')"
             # Grouped, so that a key that is there twice does not make its people twice as many.
@@ -187,28 +187,11 @@ def _query_sql(
     numerics = [f"(t.{quoted(c.name)} = 'NaN')" for c in columns if c.is_bounded_numeric]
     if numerics:
         listed.append(f"{' + '.join(f'coalesce({n}::int, 0)' for n in numerics)} AS {NOT_FINITE}")
-    source = f"{table.source} AS t"
-    match table.state:
-        case OwnState(column=column):
-            held_in = f"t.{quoted(column)}"
-        case StateOf(table=Table(state=OwnState(column=there)) as other, column=column):
-            held_in = f"s.{quoted(there)}"
-            unique = key_is_unique(snapshot, other)
-            looked_up = other.source if unique else _once_per_key(other, there)
-            source += f" LEFT JOIN {looked_up} AS s ON s.{quoted(other.key)} = t.{quoted(column)}"
-        case _:
-            raise NotImplementedError(f"{table.name}: a state two tables away")
-    listed.append(f"{_known_or_unassigned(held_in)} AS {STATE}")
-    query = f"SELECT {', '.join(listed)} FROM {source} WHERE {_is_in(held_in, states)}"
+    where = placed(snapshot, table)
+    listed.append(f"{where.state} AS {STATE}")
+    query = f"SELECT {', '.join(listed)} FROM {where.source} WHERE {where.is_in(states)}"
     # As a literal: a bound value would make DuckDB import pandas and pyarrow, 0.8 s (measured).
-    return _clustered(table, f"SELECT * FROM postgres_query('neon', {_literal(query)})")
-
-
-def _once_per_key(table: Table, column: str) -> str:
-    """Each key with one state, the same that `_scan_sql` gives it; reads the whole table."""
-    state = f'min({_known_or_unassigned(quoted(column))} COLLATE "C")'
-    key = quoted(table.key)
-    return f"(SELECT {key}, {state} AS {quoted(column)} FROM {table.source} GROUP BY {key})"
+    return _clustered(table, f"SELECT * FROM postgres_query('neon', {literal(query)})")
 
 
 def _clustered(table: Table, select: str) -> str:
@@ -217,29 +200,6 @@ def _clustered(table: Table, select: str) -> str:
     Sorting here and 57 filtered COPYs took half the time of a COPY with PARTITION_BY (measured).
     """
     return f"CREATE TABLE {table.raw} AS {select} ORDER BY {STATE}"
-
-
-def _is_in(column: str, states: Sequence[str]) -> str:
-    """The rows of these states. Each alternative alone, so that an index on the column is used."""
-    if set(states) == set(ALL_STATES):
-        return "TRUE"
-    wanted = [s for s in states if s != UNASSIGNED]
-    either = [f"{column} IN ({_listed(wanted)})"] if wanted else []
-    if UNASSIGNED in states:
-        either += [f"{column} IS NULL", f"{column} NOT IN ({_listed(STATE_CODES)})"]
-    return "(" + " OR ".join(either) + ")"
-
-
-def _known_or_unassigned(column: str) -> str:
-    return f"CASE WHEN {column} IN ({_listed(STATE_CODES)}) THEN {column} ELSE '{UNASSIGNED}' END"
-
-
-def _listed(codes: Sequence[str]) -> str:
-    return ", ".join(_literal(code) for code in codes)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _facts(duck: Duck, table: Table, columns: Sequence[SourceColumn]) -> ExtractedTable:

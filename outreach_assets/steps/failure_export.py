@@ -1,6 +1,6 @@
 """The export of failures: every row reaches the store exactly once, whoever is killed or races.
 
-A batch is claimed first (failure_batches.py). Then, in one transaction that holds the batch: its
+A batch is claimed first (failure_claims.py). Then, in one transaction that holds the batch: its
 file is written, the store is asked what lies under its key, the file is put and read back, and
 rows and batch are marked. A worker that dies lets go of the batch, and whoever exports next takes
 it up under the same key; a second put has the same bytes. (DESIGN D7)
@@ -29,12 +29,11 @@ from outreach_assets.steps.failure_batches import (
     ExportOrder,
     Waiting,
     as_batch,
-    claim_batches,
     failure_batches,
     migrated,
-    take_later_key,
     waiting_failures,
 )
+from outreach_assets.steps.failure_claims import claim_batches, take_later_key
 from outreach_assets.steps.failure_formats import (
     FailureFile,
     Values,

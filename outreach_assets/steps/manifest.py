@@ -108,6 +108,11 @@ class Manifest(_Facts):
         """Its bytes: what lies in the store and what the next one names the hash of."""
         return (self.model_dump_json(indent=1) + "\n").encode()
 
+    @property
+    def sha256(self) -> str:
+        """Of its bytes, in hex."""
+        return hashlib.sha256(self.body).hexdigest()
+
     def says_the_same_as(self, other: "Manifest") -> bool:
         """True when rows, columns, rules and engine are equal: nothing new would be published."""
         # Columns too: a hash of rows knows neither their names nor an integer from a bigint.

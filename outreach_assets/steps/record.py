@@ -303,7 +303,8 @@ def _try_lock(connection: Connection, state: str) -> bool:
 
 def _open_runs(postgres: Postgres, states: Sequence[str]) -> list[OpenRun]:
     with migrated(postgres), postgres.connect() as connection:
-        connection.execute("SELECT FROM shq.audit_log LIMIT 0")  # before, not after the work
+        # Before, not after the work.
+        connection.execute("SELECT FROM shq.audit_log, shq.source_versions LIMIT 0")
         rows = connection.execute(
             "SELECT run_id, state, details ->> 'version' FROM shq.open_runs "
             "WHERE state = ANY(%s) ORDER BY started_at",
@@ -319,7 +320,8 @@ def migrated(postgres: Postgres) -> Iterator[None]:
         yield
     except (UndefinedTable, UndefinedSchema):
         raise NotMigratedError(
-            f"{postgres.name} has no shq.open_runs or no shq.audit_log: run `outreach db migrate`"
+            f"{postgres.name} has no shq.open_runs, shq.audit_log or shq.source_versions: "
+            "run `outreach db migrate`"
         ) from None
 
 

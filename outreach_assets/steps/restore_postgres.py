@@ -13,7 +13,6 @@ from b2_resources.object_store import BLOCK_BYTES, ObjectStore
 from outreach_assets.steps.judge_again import Files, rows_of
 from outreach_assets.steps.manifest import FileFacts, Manifest
 from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
-from outreach_assets.steps.record import migrated
 from outreach_assets.steps.restore import (
     Restored,
     RestoreDiffersError,
@@ -21,7 +20,7 @@ from outreach_assets.steps.restore import (
     fetch_objects,
 )
 from outreach_assets.tables.table import quoted
-from outreach_core.audit import SNAPSHOT_RESTORED, SOURCE, AuditEvent, write_event
+from outreach_core.audit import SNAPSHOT_RESTORED, command_event, open_log, write_event
 from outreach_core.errors import PermanentError
 from outreach_core.postgres import Connection, Postgres
 
@@ -81,7 +80,7 @@ def restore_to_postgres(
     check_schema(postgres, schema, manifest)
     with own_folder(folder) as spill, disk_errors(folder):
         files = fetch_objects(store, manifest, spill)
-        with migrated(postgres), postgres.connect() as connection, open_duck() as duck:
+        with open_log(postgres) as connection, open_duck() as duck:
             _check_free(connection, schema, manifest)
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}".encode())
             for file in manifest.files:
@@ -92,8 +91,7 @@ def restore_to_postgres(
                 "schema": schema,
                 "rows": sum(file.rows for file in manifest.files),
             }
-            event = AuditEvent(event_type=SNAPSHOT_RESTORED, event_source=SOURCE, details=details)
-            write_event(connection, event)
+            write_event(connection, command_event(SNAPSHOT_RESTORED, details))
     return Restored(
         manifest=manifest,
         target=f"{postgres.name}, schema {schema}",

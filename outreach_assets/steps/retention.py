@@ -18,7 +18,7 @@ from b2_resources.object_store import ObjectStore, get_bytes
 from b2_resources.purge import Purged, purge
 from outreach_assets.steps.manifest import Manifest, ManifestUnreadableError, read_manifest
 from outreach_assets.steps.record import Lock, locked
-from outreach_core.audit import SNAPSHOT_REMOVED, SOURCE, AuditEvent, write_event
+from outreach_core.audit import SNAPSHOT_REMOVED, SOURCE, AuditEvent, open_log, write_events
 from outreach_core.errors import OutreachError, PermanentError
 from outreach_core.postgres import DatabaseRefusedError, DatabaseUnreachableError, Postgres
 
@@ -138,12 +138,13 @@ def prune(
     keep: Keep,
     *,
     now: datetime,
-    run_id: str = "",
+    by: Mapping[str, str],
 ) -> Iterator[StatePruned]:
     """Remove what may go, state by state, and finish what was begun before.
 
-    A state in which a run is at work, or whose manifest cannot be read, says so; the others go on.
-    Raises what concerns all of them: a database that cannot be reached or used.
+    `by` is what the audit events say of who does it: `who`, and a run's `run_id`. A state in which
+    a run is at work, or whose manifest cannot be read, says so; the others go on. Raises what
+    concerns all of them: a database that cannot be reached or used.
     """
     logged = _logged(postgres)
     for state in states:
@@ -153,7 +154,7 @@ def prune(
             if _plan(store, listing, keep, now).doomed or listing.pruned - done:
                 with locked(postgres, state) as lock:
                     pruned = _prune_state(store, lock, state, keep, now, done)
-                _log(postgres, pruned.removed, run_id)
+                _log(postgres, pruned.removed, by)
                 yield pruned
             else:
                 yield StatePruned(state=state)
@@ -235,25 +236,32 @@ def _removed(manifest: Manifest, body: bytes) -> Removed:
     )
 
 
-def _log(postgres: Postgres, removed: Iterable[Removed], run_id: str) -> None:
-    with postgres.connect() as connection:
-        for one in removed:
-            details = {
-                "state": one.state,
-                "version": one.version,
-                "objects": one.objects,
-                "bytes": one.size_bytes,
-                "manifest_sha256": one.manifest_sha256,
-                "run_id": run_id or None,
-            }
-            event = AuditEvent(event_type=SNAPSHOT_REMOVED, event_source=SOURCE, details=details)
-            write_event(connection, event)
+def _log(postgres: Postgres, removed: Iterable[Removed], by: Mapping[str, str]) -> None:
+    with open_log(postgres) as connection:
+        write_events(
+            connection,
+            (
+                AuditEvent(
+                    event_type=SNAPSHOT_REMOVED,
+                    event_source=SOURCE,
+                    details={
+                        **by,
+                        "state": one.state,
+                        "version": one.version,
+                        "objects": one.objects,
+                        "bytes": one.size_bytes,
+                        "manifest_sha256": one.manifest_sha256,
+                    },
+                )
+                for one in removed
+            ),
+        )
 
 
 def _logged(postgres: Postgres) -> dict[str, frozenset[str]]:
     """The versions whose removal is complete, by state."""
     found: dict[str, set[str]] = {}
-    with postgres.connect() as connection:
+    with open_log(postgres) as connection:
         for state, version in connection.execute(LOGGED, (SNAPSHOT_REMOVED,)):
             found.setdefault(state, set()).add(version)
     return {state: frozenset(versions) for state, versions in found.items()}

@@ -4,7 +4,7 @@ Bytes against manifests, manifests against their chain (manifest_chain.py), what
 against the newest manifest, and the rows judged again (judge_again.py). Nothing is changed.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -71,6 +71,9 @@ class Verifier:
 
     open_duck: Callable[[], AbstractContextManager[Duck]]
     which: Which = Which.NEWEST
+    audited: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """By state and version, the sha256 that the audit log has of its manifest."""
+
     judging: Lock = field(default_factory=Lock)
     """So that one DuckDB is open at a time, and its limit that of all."""
 
@@ -107,7 +110,7 @@ def _listed(store: ObjectStore, state: str) -> list[tuple[str, object]]:
 def _verify(verifier: Verifier, state: str, listed: Sequence[tuple[str, object]]) -> StateVerified:
     store = verifier.store
     chain = read_chain(store, state)
-    problems = chain_problems(store, chain)
+    problems = [*chain_problems(store, chain), *_audit_problems(verifier, state, chain)]
     existing = [link for link in chain if not link.is_pruned]
     objects = [key for key, _ in listed]
     problems += _newest_problems(store, state, existing[-1:], objects)
@@ -127,6 +130,17 @@ def _verify(verifier: Verifier, state: str, listed: Sequence[tuple[str, object]]
         problems=tuple(problems),
         notes=tuple(notes),
     )
+
+
+def _audit_problems(verifier: Verifier, state: str, chain: Sequence[Link]) -> Iterator[str]:
+    """Manifests that are not those the audit log tells of: the newest has nothing after it."""
+    for link in chain:
+        told = verifier.audited.get((state, link.version))
+        if told and link.sha256 and told != link.sha256:
+            yield (
+                f"{verifier.store.place_of(link.key)} has been changed since it was published: "
+                "its bytes are not those that the audit log names"
+            )
 
 
 def _snapshot_problems(verifier: Verifier, manifest: Manifest) -> list[str]:

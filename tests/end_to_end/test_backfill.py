@@ -11,6 +11,7 @@ import pytest
 
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import get_bytes
+from outreach_assets.assets.asked_states import states_of
 from outreach_assets.assets.chain_checks import chain_checks
 from outreach_assets.steps.manifest import read_manifest
 from outreach_core.audit import RUN_FINISHED, EventFilter, WrittenEvent, latest_events
@@ -149,24 +150,31 @@ def test_no_event_holds_an_email_or_a_phone(three_states: Backfilled, neon: Post
     assert AN_EMAIL.findall(said) == []
 
 
-def test_the_nightly_schedule_asks_for_one_run_over_all_states(dev: OutreachDev) -> None:
-    said = dev.ask(
-        """mutation ($selector: ScheduleSelector!, $at: Float) {
-          scheduleDryRun(selectorData: $selector, timestamp: $at) {
-            __typename
-            ... on DryRunInstigationTick { evaluationResult {
-              error { message } runRequests { tags { key value } } } }
-            ... on PythonError { message }
-          }
-        }""",
-        selector={
-            "repositoryLocationName": "outreach",
-            "repositoryName": "__repository__",
-            "scheduleName": "nightly_refresh_schedule",
-        },
-        at=1_767_233_700.0,
-    )["scheduleDryRun"]
-    (asked,) = said["evaluationResult"]["runRequests"]
-    tags = {tag["key"]: tag["value"] for tag in asked["tags"]}
-    assert tags["dagster/asset_partition_range_start"] == "AK"
-    assert tags["dagster/asset_partition_range_end"] == "unassigned"
+TICK = """{ ... on PythonError { message } ... on DryRunInstigationTick { evaluationResult {
+    error { message } runRequests { tags { key value } } } } }"""
+BY_THE_CLOCK = f"""mutation ($which: ScheduleSelector!, $at: Float) {{
+    dryRun: scheduleDryRun(selectorData: $which, timestamp: $at) {TICK} }}"""
+BY_THE_SENSOR = f"""mutation ($which: SensorSelector!) {{
+    dryRun: sensorDryRun(selectorData: $which, cursor: "") {TICK} }}"""
+
+
+@pytest.mark.parametrize(
+    ("query", "which", "at"),
+    [
+        (BY_THE_CLOCK, {"scheduleName": "nightly_refresh_schedule"}, {"at": 1_767_233_700.0}),
+        (BY_THE_SENSOR, {"sensorName": "changed_states_sensor"}, {}),
+    ],
+    ids=["clock", "sensor"],
+)
+def test_nobody_asks_for_what_was_just_published(
+    dev: OutreachDev,
+    three_states: Backfilled,
+    query: str,
+    which: dict[str, str],
+    at: dict[str, float],
+) -> None:
+    location = {"repositoryLocationName": "outreach", "repositoryName": "__repository__"}
+    found = dev.ask(query, which={**location, **which}, **at)["dryRun"]["evaluationResult"]
+    assert found["error"] is None
+    tags = [{t["key"]: t["value"] for t in r["tags"]} for r in found["runRequests"]]
+    assert not set(STATES) & {state for one in tags for state in states_of(one)}

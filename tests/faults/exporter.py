@@ -26,7 +26,7 @@ from outreach_assets.steps.failure_export import ExportOrder, export_failures
 from outreach_core.errors import RetryableError
 from outreach_core.postgres import Postgres
 
-ORDER = ExportOrder(prefix="vf/", batch_size=200)
+ORDER = ExportOrder(prefix="vf/", batch_size=100)
 NOW = datetime(2025, 11, 18, 23, 59, tzinfo=UTC)
 LOG = "marketing.validation_failures_log"
 
@@ -98,7 +98,7 @@ def naive(postgres: Postgres, store: ObjectStore, said) -> None:
         with postgres.connect(autocommit=True) as connection:
             rows = connection.execute(
                 f"SELECT id, company_id FROM {LOG} WHERE exported_to_b2 IS NOT TRUE "
-                "ORDER BY id LIMIT 200"
+                "ORDER BY id LIMIT 100"
             ).fetchall()
             if not rows:
                 return

@@ -29,12 +29,12 @@ from tests.servers.rclone_s3 import RcloneS3
 
 pytestmark = pytest.mark.slow
 
-ROWS, KILLS, WORKERS = 60_000, 40, 2
+ROWS, KILLS, WORKERS = 60_000, 30, 2
 SLOW_MARK = f"""
     CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN PERFORM pg_sleep(3); RETURN NEW; END';
     CREATE TRIGGER slow BEFORE UPDATE ON {LOG} FOR EACH ROW
-        WHEN (NEW.company_id = 'c150') EXECUTE FUNCTION slow()"""
+        WHEN (NEW.company_id = 'c50') EXECUTE FUNCTION slow()"""
 MARKING = """
     SELECT pid FROM pg_stat_activity
     WHERE query LIKE '%exported_to_b2 = true%' AND wait_event = 'PgSleep'"""
@@ -68,7 +68,8 @@ class Nursery:
 
     def hear(self, pid: int, word: str) -> bool:
         """Wait until it has said the word; False when it ended without."""
-        eventually(lambda: word in self.said(pid) or self.is_gone(pid))
+        while word not in self.said(pid) and not self.is_gone(pid):
+            time.sleep(0.001)  # a batch takes ten; the test's timeout bounds this
         return word in self.said(pid)
 
     def kill(self, pid: int) -> bool:
@@ -143,7 +144,7 @@ def kill_while_working(nursery: Nursery, kills: int, moment: str, left: Callable
             nursery.start(moment)
         victim = dice.choice(nursery.alive)
         nursery.hear(victim, "claimed")
-        time.sleep(dice.uniform(0, 0.05))  # where it is hit is up to the dice
+        time.sleep(dice.uniform(0, 0.03))  # where it is hit is up to the dice
         hits += nursery.kill(victim)
         nursery.alive = [pid for pid in nursery.alive if not nursery.is_gone(pid)]
     return hits
@@ -202,7 +203,7 @@ def test_a_worker_killed_at_that_moment_is_made_good_by_the_next(
 
     eventually(is_done)
     done.sort(key=lambda batch: batch.key)
-    assert [(b.rows, b.taken_up) for b in done] == [(200, True)] * 6
+    assert [(b.rows, b.taken_up) for b in done] == [(100, True)] * 12
     assert all(batch.key.startswith("vf/2025-11-18/") for batch in done)
     assert not list(work.iterdir())
     assert_exactly_once(postgres, store, 1200)

@@ -26,6 +26,9 @@ ANSWER_SECONDS = 60
 RUN_SECONDS = 240
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
+NO_CLOCK = {"OUTREACH_NIGHTLY_REFRESH_SCHEDULE": "0 0 29 2 *"}
+"""So that no run of the night's comes between those of a test."""
+
 READY = """
 {
   workspaceOrError { ... on Workspace { locationEntries { loadStatus
@@ -99,7 +102,7 @@ class OutreachDev:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.port = _free_port()
+        self.port, self.api_port = _free_port(), _free_port()
         self.log = home.with_name(f"{home.name}.log")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -108,8 +111,8 @@ class OutreachDev:
         outreach = Path(sysconfig.get_path("scripts")) / "outreach"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [str(outreach), "dev", "--port", str(self.port)],
-                env=clean_environment(self.home),
+                [str(outreach), "dev", *self._ports()],
+                env={**clean_environment(self.home), **NO_CLOCK},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -234,6 +237,9 @@ class OutreachDev:
             page = self.ask(EVENTS, run=run_id, after=page["cursor"])["logsForRun"]
             found += page["events"]
         return found
+
+    def _ports(self) -> list[str]:
+        return ["--port", str(self.port), "--api-port", str(self.api_port)]
 
     def _is_ready(self) -> bool:
         assert self.process is not None

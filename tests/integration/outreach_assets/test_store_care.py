@@ -111,14 +111,17 @@ def test_any_snapshot_may_be_drawn(store: LocalStore, tmp_path: Path) -> None:
     assert drawn == {(state, version) for state in ("OH", "WV") for version in VERSIONS}
 
 
-def test_what_is_wrong_in_the_store_fails_the_check(store: LocalStore, tmp_path: Path) -> None:
+def test_what_is_wrong_in_the_store_fails_the_check(
+    store: LocalStore, postgres: Postgres, tmp_path: Path
+) -> None:
+    migrate(postgres)
     given_snapshots(store, tmp_path)
-    result = materialized(verified_snapshots, tmp_path)
+    result = materialized(verified_snapshots, tmp_path, postgres)
     found = numbers(result, "verified_snapshots")
     assert (passed(result), found["states"], found["objects"], found["problems"]) == (True, 2, 8, 0)
     key = keys.newest_key("OH", "people", "bad")
     store.delete(key)
-    result = materialized(verified_snapshots, tmp_path)
+    result = materialized(verified_snapshots, tmp_path, postgres)
     [check] = result.get_asset_check_evaluations()
     assert not check.passed
     assert check.metadata["problems"].value == [

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,21 @@ def test_formulas_stay_when_asked(outreach: Command, postgres: Postgres, tmp_pat
     said = outreach("export", "--format", "csv", "--keep-formulas", "--json")
     (only,) = json.loads(said.stdout)["exported"]
     assert "c1,=1," in (tmp_path / "store" / only["key"]).read_text()
+
+
+def test_an_export_that_stops_halfway_says_what_arrived_and_what_did_not(
+    outreach: Command, postgres: Postgres, tmp_path: Path
+) -> None:
+    person = {"company_id": None, "failure_type": "person", "person_id": "p1"}
+    given_failures(postgres, a_failure(), a_failure(**person))
+    for day in (datetime.now(UTC), datetime.now(UTC) + timedelta(days=1)):
+        name = f"bad-rows/{day:%Y-%m-%d}/person_failures_WV-VALIDATION-20251118.json"
+        (tmp_path / "store" / name / "in the way").mkdir(parents=True)
+    said = outreach("export", "--json", code=3)
+    assert json.loads(said.stdout)["rows"] == 1
+    assert "error:" in said.stderr
+    listed = json.loads(outreach("batches", "--json").stdout)["batches"]
+    assert [b["status"] for b in listed] == ["claimed", "exported"]
 
 
 def test_what_is_asked_wrongly_is_refused(outreach: Command) -> None:

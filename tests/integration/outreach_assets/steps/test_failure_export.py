@@ -18,7 +18,7 @@ from b2_resources.object_store import (
     StoreUnreachableError,
     get_bytes,
 )
-from outreach_assets.steps.failure_batches import claim_batches
+from outreach_assets.steps.failure_claims import claim_batches
 from outreach_assets.steps.failure_export import (
     ExportedBatch,
     ExportOrder,
@@ -229,6 +229,19 @@ def test_a_later_export_of_the_same_name_says_so_in_its_own(
         assert [b.key for b in done_batches] == [f"{name}{n}{later}.json" for n in (1, 2)]
 
 
+def test_a_later_name_that_is_another_pipelines_first_is_left_to_it(
+    postgres: Postgres, local: LocalStore, tmp_path: Path
+) -> None:
+    given_failures(postgres, a_failure("c1", pipeline_id="X"))
+    export(postgres, local, tmp_path)
+    given_failures(
+        postgres, *[a_failure("c2", pipeline_id=name) for name in ("X", "X-2", "X-3", "X-2-2")]
+    )
+    done = export(postgres, local, tmp_path)
+    names = {b.key.partition("failures_")[2]: b.pipeline_id for b in done}
+    assert names == {"X-2.json": "X-2", "X-3.json": "X-3", "X-4.json": "X", "X-2-2.json": "X-2-2"}
+
+
 def test_names_no_key_can_hold_are_exported_all_the_same(
     postgres: Postgres, local: LocalStore, tmp_path: Path
 ) -> None:
@@ -361,3 +374,23 @@ def test_a_database_without_our_tables_says_what_to_do(
 ) -> None:
     with pytest.raises(NotMigratedError, match="outreach db migrate"):
         export_failures(postgres, local, ORDER, folder=tmp_path, now=NOON)
+
+
+def test_whoever_updates_the_same_rows_in_another_order_is_not_aborted(
+    postgres: Postgres, local: LocalStore, tmp_path: Path
+) -> None:
+    given_many_failures(postgres, 3000)
+    backwards = f"""
+        UPDATE {LOG} AS f SET last_seen_at = clock_timestamp()
+        FROM (SELECT id FROM {LOG} ORDER BY id DESC FOR UPDATE) AS held WHERE f.id = held.id"""
+
+    def record() -> None:
+        for _ in range(8):
+            given_sql(postgres, backwards)
+
+    with ThreadPoolExecutor(1) as pool:
+        recording = pool.submit(record)
+        done = export(postgres, local, tmp_path, replace(ORDER, batch_size=300))
+        recording.result()
+    assert [batch.rows for batch in done] == [300] * 10
+    assert ids_in(local) == [f"c{number}" for number in range(1, 3001)]

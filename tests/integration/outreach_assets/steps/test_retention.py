@@ -39,7 +39,7 @@ from outreach_assets.steps.upload import differing_objects
 from outreach_core.audit import SNAPSHOT_REMOVED
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
-from tests.given import given_history
+from tests.given import given_history, given_sql
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
 
@@ -56,7 +56,7 @@ from outreach_assets.steps.retention import Keep, prune
 from outreach_core.postgres import Postgres
 postgres = Postgres(conninfo=sys.stdin.readline().strip(), name="the test's")
 keep = Keep(snapshots=1, days=0)
-list(prune(LocalStore(Path(sys.argv[1])), postgres, ["WV"], keep, now={NOW!r}))
+list(prune(LocalStore(Path(sys.argv[1])), postgres, ["WV"], keep, now={NOW!r}, by={{}}))
 """.replace("datetime.datetime(", "datetime(").replace("tzinfo=datetime.timezone.utc", "tzinfo=UTC")
 
 moments = st.integers(0, 400).map(
@@ -92,7 +92,7 @@ class DyingStore(LocalStore):
 def pruned(
     store: ObjectStore, postgres: Postgres, keep: Keep = NEWEST_ALONE, now: datetime = NOW
 ) -> StatePruned:
-    [done] = prune(store, postgres, ["WV"], keep, now=now)
+    [done] = prune(store, postgres, ["WV"], keep, now=now, by={"who": "a test"})
     return done
 
 
@@ -104,6 +104,17 @@ def removed_in(postgres: Postgres) -> list[str]:
             (SNAPSHOT_REMOVED,),
         )
         return [version for (version,) in found]
+
+
+def empty_audit_log(postgres: Postgres) -> None:
+    """For the next example; nobody may do so outside of tests."""
+    trigger = "TRIGGER USER"
+    given_sql(
+        postgres,
+        f"ALTER TABLE shq.audit_log DISABLE {trigger}",
+        "TRUNCATE shq.audit_log",
+        f"ALTER TABLE shq.audit_log ENABLE {trigger}",
+    )
 
 
 def file_keys(store: ObjectStore) -> set[str]:
@@ -164,8 +175,7 @@ def test_whatever_the_history_and_the_kills_what_is_left_is_whole_and_chained(
     kills: Sequence[int],
 ) -> None:
     migrate(postgres)
-    with postgres.connect() as connection:
-        connection.execute("TRUNCATE shq.audit_log")
+    empty_audit_log(postgres)
     with tempfile.TemporaryDirectory() as folder:
         store = LocalStore(Path(folder))
         manifests = given_history(store, sorted(published), sorted(held))
@@ -201,8 +211,7 @@ def test_killed_before_any_write_the_next_pruning_leaves_nothing_behind(
         assert pruned(store, postgres).failure is None
         assert file_keys(store) == set(manifest_versions(store, "WV")) == {DAYS[2]}
         assert removed_in(postgres) == DAYS[:2]
-        with postgres.connect() as connection:
-            connection.execute("TRUNCATE shq.audit_log")
+        empty_audit_log(postgres)
     assert dying.left == 0  # the last one just sufficed: every write was once the fatal one
     assert writes > 10
 

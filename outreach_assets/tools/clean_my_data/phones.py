@@ -1,0 +1,69 @@
+"""Phone numbers as E.164, by Google's rules (phonenumbers): Python over a column's values."""
+
+import csv
+from pathlib import Path
+
+import phonenumbers
+
+from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.tools.clean_my_data.meant import Meant
+from outreach_assets.tools.reading.columns import literal
+
+LIKE = (
+    r"(regexp_full_match(value, '\+?[0-9().\-/ ]{7,30}(?: ?(?i:x|ext\.?|#) ?[0-9]{1,6})?') "
+    "AND length(regexp_replace(value, '[^0-9]', '', 'g')) BETWEEN 7 AND 21)"
+)
+"""Worth asking the library about."""
+
+IS_PUNCTUATED = "NOT regexp_full_match(value, '[0-9.]*')"
+"""Ten bare digits are as likely to be an id."""
+
+SAMPLE = 500
+BATCH = 10_000
+
+
+def e164(said: str, region: str) -> tuple[str | None, str | None]:
+    """The number as E.164, or why it is left."""
+    try:
+        number = phonenumbers.parse(said, region)
+    except phonenumbers.NumberParseException:
+        return None, "no phone number"
+    if not phonenumbers.is_valid_number(number):
+        return None, "no phone number that exists"
+    if number.extension:
+        return None, "E.164 has no extension"
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), None
+
+
+def share_of_phones(duck: Duck, table: str, region: str) -> float:
+    """The share of a sample of the values that are phone numbers: always the same sample."""
+    counted = duck.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
+    every = max(counted[0] // SAMPLE, 1)
+    sample = duck.execute(
+        f"SELECT value FROM {table} WHERE hash(value) % {every} = 0 ORDER BY value"
+    ).fetchall()
+    if not sample:
+        return 0.0
+    left = [e164(value, region)[1] for (value,) in sample]
+    return sum(reason in (None, "E.164 has no extension") for reason in left) / len(sample)
+
+
+def meant_phones(duck: Duck, table: str, region: str, folder: Path) -> Meant:
+    """How the table's values are phone numbers; makes the table `phones`."""
+    path = folder / "phones.csv"
+    # By a file: ten thousand rows at a time go through Python, and binding values costs an import.
+    reader = duck.execute(f"SELECT value FROM {table}")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        while batch := reader.fetchmany(BATCH):
+            for (value,) in batch:
+                after, reason = e164(value, region)
+                writer.writerow([value, after or "", reason or ""])
+    duck.execute(f"""
+        CREATE OR REPLACE TEMP TABLE phones AS
+        SELECT value, nullif(e164, '') AS e164, nullif(reason, '') AS reason
+        FROM read_csv({literal(str(path))}, header = false, auto_detect = false, delim = ',',
+            quote = '"', escape = '"', max_line_size = 4194304, columns =
+            {{value: 'VARCHAR', e164: 'VARCHAR', reason: 'VARCHAR'}})""")
+    path.unlink()
+    return Meant(after="e164", left="reason", says=f"region {region}", relation="phones")

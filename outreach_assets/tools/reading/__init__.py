@@ -1,0 +1,1 @@
+"""From a file of any kind we take to a Parquet file whose columns are all text."""

@@ -1,0 +1,1 @@
+"""validate-outreach: a file of companies or people, judged by the rules of the pipeline."""
