@@ -133,6 +133,8 @@ def _bucket(settings: Settings, name: str) -> Destination:
             "storage_class": options.get("storage_class", ""),
             # The bucket is the user's: a key that may not create one need not.
             "no_check_bucket": "true",
+            # What has arrived is listed with its hashes at the end: no question for each file.
+            "no_head": "true",
         },
         limits=_limits(name, options),
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import NamedTuple
 
 from outreach_core.postgres import Connection, Postgres
@@ -198,12 +199,21 @@ class PlaceSummary(NamedTuple):
     """Why the newest of the failed ones failed."""
 
 
+ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+NULL = r"\N"
+"""As COPY writes them."""
+
+
 def copy_in(connection: Connection, table: str, files: Iterable[ListedFile]) -> None:
     """A listing into a temporary table of the transaction, `listed_source` for instance."""
     connection.execute(LISTED.format(table).encode())
     with connection.cursor().copy(f"COPY {table} (path, size_bytes, hash) FROM STDIN") as copy:
-        for file in files:
-            copy.write_row(file)
+        # Lines by the thousand: a call of write_row for each takes three times as long.
+        lines = (
+            f"{path.translate(ESCAPED)}\t{size}\t{hash_ or NULL}\n" for path, size, hash_ in files
+        )
+        while chunk := "".join(islice(lines, 5000)):
+            copy.write(chunk)
     connection.execute(f"ANALYZE {table}".encode())
 
 
