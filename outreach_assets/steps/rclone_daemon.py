@@ -108,6 +108,8 @@ class Rclone:
         self._secrets = [word for word in secret if word]
         self._password = secrets.token_urlsafe(24)
         self._last_words = ""
+        self._log_mark = ""
+        self._mark_was_read = threading.Event()
         self._questions: WeakSet[Question] = WeakSet()
         self._process: subprocess.Popen[bytes] | None = None
         self._log_reader = threading.Thread(target=self._read_log, daemon=True)
@@ -165,12 +167,11 @@ class Rclone:
 
     def read_log(self) -> None:
         """Wait until `errors` holds all that was said up to now."""
-        mark = secrets.token_hex(8)
+        self._log_mark = secrets.token_hex(8)
+        self._mark_was_read.clear()
         with suppress(RcloneError):
-            self.call("rc/error", mark=mark)  # which is told to the log
-        until = time.monotonic() + LOG_SECONDS
-        while mark not in self._last_words and time.monotonic() < until:
-            self.stopping.wait(0.005)
+            self.call("rc/error", mark=self._log_mark)  # which is told to the log
+        self._mark_was_read.wait(LOG_SECONDS)
 
     def redacted(self, text: str) -> str:
         """The text on one line, without the secrets."""
@@ -234,6 +235,8 @@ class Rclone:
             except (ValueError, KeyError, TypeError):  # before it knows that its log is JSON
                 message, path = line.decode(errors="replace"), ""
             self._last_words = self.redacted(message)
+            if self._log_mark in message:
+                self._mark_was_read.set()
             if path:
                 self.errors[path] = self._last_words
         self._process.stderr.close()
