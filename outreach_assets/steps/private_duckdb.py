@@ -85,9 +85,6 @@ def private_duckdb(limits: Limits) -> Iterator[Duck]:
             "max_temp_directory_size": f"{limits.temp_gb}GB",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            # The one that extract.py loads is from a wheel that uv.lock holds to its hash, like all
-            # our code; hashing its 42 MB again at each LOAD takes 70 ms, a third of a small state.
-            "allow_unsigned_extensions": True,
             # Rows have no order in Postgres either; keeping one costs 1.9 CPU seconds at M.
             "preserve_insertion_order": False,
         }
