@@ -201,7 +201,7 @@ class Cleaning:
                 typed = json_columns(self.duck, self.source, self.read.names) if is_utf_8 else set()
                 rows.write_json_lines(target.with_suffix(".jsonl"), typed)
             case FileKind.XLSX:
-                title = (self.read.sheet or "Sheet1")[:31]
+                title = self.read.sheet or "Sheet1"
                 rows.write_workbook(target.with_suffix(".xlsx"), self.scratch, title)
             case FileKind.DELIMITED if self.read.delimiter == "tab":
                 rows.write_delimited(target.with_suffix(".tsv"), "\t")
