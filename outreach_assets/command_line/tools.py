@@ -138,10 +138,11 @@ def _with_progress(run: "ToolRun", folder: Path, settings: "Settings") -> "ToolR
     from outreach_assets.tools.run_tool import run_tool  # noqa: PLC0415
 
     with _bar() as heard:
-        return run_tool(run, folder, limits=_limits(settings), heard=heard)
+        return run_tool(run, folder, limits=limits(settings), heard=heard)
 
 
-def _limits(settings: "Settings") -> "ToolLimits":
+def limits(settings: "Settings") -> "ToolLimits":
+    """What one run may take, by the settings."""
     from outreach_assets.tools.assignment import ToolLimits  # noqa: PLC0415
 
     return ToolLimits(

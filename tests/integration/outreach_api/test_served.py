@@ -1,6 +1,7 @@
 """The real server over HTTP, with a folder of its own and with an S3 server."""
 
 import hashlib
+import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 import requests
@@ -35,6 +37,7 @@ class Served:
     postgres: Postgres
     anna: requests.Session
     bob: requests.Session
+    anna_id: str
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
         return self.anna.request(method, self.url + path, timeout=60, **more)
@@ -53,7 +56,7 @@ def served(
     request: pytest.FixtureRequest, migrated: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("served") / "home"
-    sessions, users = [], (f"anna-{request.param}", f"bob-{request.param}")
+    sessions, users = [], (f"anna-{uuid4().hex[:8]}", f"bob-{uuid4().hex[:8]}")
     for user in users:
         with migrated.connect() as connection:
             token = add_user(connection, user, is_operator=False, now=datetime.now(UTC)).token
@@ -73,7 +76,9 @@ def served(
             }
         with outreach_serve(home, variables, workers=1 if request.param == "s3" else 2) as url:
             anna, bob = sessions
-            yield Served(url=url, store=store, postgres=migrated, anna=anna, bob=bob)
+            yield Served(
+                url=url, store=store, postgres=migrated, anna=anna, bob=bob, anna_id=users[0]
+            )
     for session in sessions:
         session.close()
 
@@ -109,9 +114,7 @@ def test_the_whole_way_over_http(served: Served) -> None:
 
 def test_a_signed_url_is_for_these_bytes_alone(served: Served) -> None:
     task_id, upload = served.signed(BODY)
-    key = task_input_key(
-        f"anna-{'s3' if isinstance(served.store, S3Store) else 'local'}", task_id, "primary"
-    )
+    key = task_input_key(served.anna_id, task_id, "primary")
     url, headers = upload["url"], upload["headers"]
 
     def put(url: str, body: bytes, **other: str) -> int:
@@ -145,6 +148,17 @@ def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
     said = served.ask("POST", f"/tasks/{task_id}/process").json()
     assert said["error_code"] == "FILES_NOT_FOUND"
     assert served.ask("POST", f"/tasks/{task_id}/cancel").status_code == 200
+
+
+def test_the_figures_are_of_all_processes(served: Served) -> None:
+    with served.postgres.connect() as connection:
+        name = f"ops-{uuid4().hex[:8]}"
+        token = add_user(connection, name, is_operator=True, now=datetime.now(UTC)).token
+    for asked in range(10):  # a connection each, so that each process gets some
+        headers = {"authorization": f"Bearer {token}", "connection": "close"}
+        text = requests.get(f"{served.url}/metrics", headers=headers, timeout=60).text
+        found = re.search(r'requests_total{method="GET",route="/metrics",status="200"} (\d+)', text)
+        assert int(found[1] if found else 0) == asked
 
 
 def test_many_clients_hand_in_files_at_once(served: Served) -> None:
