@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from outreach_assets.tools.assignment import ToolLimits
 from outreach_assets.tools.clean_my_data.agents import DEFAULT, Agent
 from outreach_assets.tools.clean_my_data.manifest import CLEAN_MY_DATA
+from outreach_assets.tools.clean_my_data.report import CleaningReport
 from outreach_assets.tools.harmless import harmless
 from outreach_assets.tools.run_tool import ToolRun, run_tool
 from tests.unit.outreach_assets.tools.cleaned import Cleaned, cleaned
@@ -125,7 +126,8 @@ def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_report_counts_what_the_log_holds(tmp_path: Path) -> None:
     done = cleaned(tmp_path, LEADS)
-    report = json.loads((done.folder / "cleaning_report.json").read_text(encoding="utf-8"))
+    text = (done.folder / "cleaning_report.json").read_text(encoding="utf-8")
+    report = CleaningReport.model_validate_json(text).model_dump()
     assert (report["schema_version"], report["is_settled"]) == (1, True)
     assert list(report["rows"].values()) == [3, 2, 0, 1]
     agents = {one["agent"]: one for one in report["agents"]}
