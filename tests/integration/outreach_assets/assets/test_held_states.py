@@ -117,6 +117,26 @@ def test_what_is_held_lies_aside_with_its_reasons_until_the_state_is_published(
     assert held_files(chain) == []
 
 
+def test_what_dead_runs_exported_is_in_no_history_once_the_state_is_held(
+    chain: ChainAtHand,
+) -> None:
+    given_companies(chain, 10)
+    chain.run(["WV"])
+    exports = chain.home / "exports"
+    [version] = versions(chain)
+    dead = "20250101000000"
+    for key in [
+        keys.manifest_key("WV", version),
+        keys.snapshot_key("WV", "people", "bad", version),
+    ]:
+        (exports / key.replace(version, dead)).write_bytes((exports / key).read_bytes())
+    given_companies(chain, 0, 9, first=100)
+    assert chain.endings(chain.run(["WV"]))["WV"]["status"] == "held"
+    receipts = (exports / keys.manifests_prefix("WV")).iterdir()
+    assert [receipt.stem for receipt in receipts] == [version]
+    assert list(exports.rglob(f"*{dead}*")) == []
+
+
 def test_a_version_held_later_takes_the_place_of_the_one_before(chain: ChainAtHand) -> None:
     given_companies(chain, 1, 9)
     chain.run(["WV"])
