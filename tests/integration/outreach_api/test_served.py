@@ -62,7 +62,12 @@ def served(
             token = add_user(connection, user, is_operator=False, now=datetime.now(UTC)).token
         sessions.append(requests.Session())
         sessions[-1].headers["authorization"] = f"Bearer {token}"
-    variables = {"NEON_CONNECTION_STRING": migrated.url, "NEON_SSLMODE": "disable"}
+    variables = {
+        "NEON_CONNECTION_STRING": migrated.url,
+        "NEON_SSLMODE": "disable",
+        "OUTREACH_OPEN_TASKS": "10000",
+        "OUTREACH_REQUESTS_PER_MINUTE": "100000",
+    }
     with RcloneS3(tmp_path_factory.mktemp("buckets")) as rclone:
         store: ObjectStore = LocalStore(home / "store")
         if request.param == "s3":
@@ -161,18 +166,28 @@ def test_the_figures_are_of_all_processes(served: Served) -> None:
         assert int(found[1] if found else 0) == asked
 
 
-def test_many_clients_hand_in_files_at_once(served: Served) -> None:
-    def hand_in(number: int) -> str:
-        body = b"a\n%d\n" % number
-        with requests.Session() as session:
-            session.headers["authorization"] = str(served.anna.headers["authorization"])
-            primary = {"filename": "f", "size_bytes": len(body)}
-            wanted = {"tool_id": "profile-my-data", "inputs": {"primary": primary}}
-            made = session.post(f"{served.url}/tasks", json=wanted, timeout=60)
-            url = f"{served.url}/tasks/{made.json()['id']}"
-            (upload,) = session.post(f"{url}/upload-urls", timeout=60).json()["uploads"]
-            requests.put(upload["url"], data=body, headers=upload["headers"], timeout=60)
-            return str(session.post(f"{url}/process", timeout=60).json()["status"])
+def hand_in(served: Served, number: int) -> str:
+    """A small file of one client, from the first request to the last: the task's status."""
+    body = b"a\n%d\n" % number
+    with requests.Session() as session:
+        session.headers["authorization"] = str(served.anna.headers["authorization"])
+        primary = {"filename": "f", "size_bytes": len(body)}
+        wanted = {"tool_id": "profile-my-data", "inputs": {"primary": primary}}
+        made = session.post(f"{served.url}/tasks", json=wanted, timeout=60)
+        url = f"{served.url}/tasks/{made.json()['id']}"
+        (upload,) = session.post(f"{url}/upload-urls", timeout=60).json()["uploads"]
+        requests.put(upload["url"], data=body, headers=upload["headers"], timeout=60)
+        return str(session.post(f"{url}/process", timeout=60).json()["status"])
 
+
+def test_more_tasks_than_by_default_are_open_where_a_setting_allows_them(served: Served) -> None:
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(hand_in, range(24))) == {"QUEUED"}
+        found = list(pool.map(lambda number: hand_in(served, number), range(101)))
+    assert set(found) == {"QUEUED"}
+
+
+@pytest.mark.slow
+def test_five_hundred_tasks_of_32_clients_are_all_taken(served: Served) -> None:
+    with ThreadPoolExecutor(32) as pool:
+        found = list(pool.map(lambda number: hand_in(served, number), range(500)))
+    assert found == ["QUEUED"] * 500
