@@ -68,7 +68,7 @@ def test_a_receipt_that_cannot_be_read_hides_no_other_state(chain: ChainAtHand) 
     chain.store.delete(keys.newest_key("WV", "people", "bad"))
     found = morning(chain)
     assert [problem.split()[-1] for problem in found.problems][-1] == "missing"
-    assert "20261231000000.json is no manifest" in found.problems[0]
+    assert "20261231000000.json is no manifest (Invalid JSON" in found.problems[0]
     assert found.objects > 0
 
 
