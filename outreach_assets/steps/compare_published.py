@@ -12,6 +12,7 @@ from b2_resources.object_store import (
     ObjectCorruptError,
     ObjectMissingError,
     ObjectStore,
+    StoreRefusedError,
     StoreUnreachableError,
 )
 from outreach_assets.steps.changes import SnapshotFiles, compare
@@ -22,7 +23,13 @@ from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tables.table import Table
 from outreach_core.errors import OutreachError
 
-UNREADABLE = (FetchDiffersError, ObjectCorruptError, ObjectMissingError, StoreUnreachableError)
+UNREADABLE = (
+    FetchDiffersError,
+    ObjectCorruptError,
+    ObjectMissingError,
+    StoreRefusedError,
+    StoreUnreachableError,
+)
 """What the last snapshot's files may answer when they are read again."""
 
 

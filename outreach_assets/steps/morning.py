@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from outreach_core.states import ALL_STATES
 
 NEVER = "never run"
 POINTS = 30
+A_DAY = timedelta(days=1)
 MOST_ALERTS = 50
 
 NEWEST = """
@@ -62,7 +63,7 @@ class StateMorning:
     """What readers find."""
 
     is_new: bool = False
-    """True when that run published it."""
+    """True when it was published within a day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ class Morning:
 
     @property
     def changes(self) -> dict[str, int]:
-        """Over the states that were published by their newest run: rows by change and cause."""
+        """Over the snapshots published within a day: rows by change and cause."""
         found: Counter[str] = Counter()
         for one in self.states:
             if one.is_new and one.newest and one.newest.changes:
@@ -108,11 +109,18 @@ def find_morning(
         rows = connection.execute(NEWEST, (VALIDATION_RUN, list(ALL_STATES))).fetchall()
     endings = {details["state"]: details for (details,) in rows}
     there = look_at(store, ALL_STATES)
-    states = [_state(state, endings.get(state), there[state]) for state in ALL_STATES]
+    yesterday = f"{now - A_DAY:%Y%m%d%H%M%S}"
+    states = [_state(state, endings.get(state), there[state], yesterday) for state in ALL_STATES]
     errors = [one for one in there.values() if isinstance(one, OutreachError)]
     is_away = any(isinstance(one, StoreUnreachableError | StoreRefusedError) for one in errors)
     manifests = [one.newest for one in states if one.newest is not None]
-    differing, objects = ({}, 0) if is_away else _differing(store, manifests)
+    differing: Mapping[str, str] = {}
+    objects = 0
+    if not is_away:
+        try:
+            differing, objects = _differing(store, manifests)
+        except OutreachError as error:  # it went away just now
+            errors.append(error)
     return Morning(
         at=now,
         states=states,
@@ -128,11 +136,15 @@ def find_morning(
 
 
 def _state(
-    state: str, ending: Mapping[str, Any] | None, there: InStore | OutreachError
+    state: str,
+    ending: Mapping[str, Any] | None,
+    there: InStore | OutreachError,
+    yesterday: str,
 ) -> StateMorning:
     newest = there.newest if isinstance(there, InStore) else None
+    is_new = newest is not None and newest.version >= yesterday
     if ending is None:
-        return StateMorning(state=state, status=NEVER, newest=newest)
+        return StateMorning(state=state, status=NEVER, newest=newest, is_new=is_new)
     released = ending.get("released")
     return StateMorning(
         state=state,
@@ -143,9 +155,7 @@ def _state(
         or (released and f"released by {released['by']}: {released['because']}"),
         row_delta=ending.get("row_delta", {}),
         newest=newest,
-        is_new=newest is not None
-        and ending.get("published_version") == newest.version
-        and ending["status"] == "published",
+        is_new=is_new,
     )
 
 

@@ -129,7 +129,7 @@ def _bucket(morning: Morning) -> Iterator[str]:
 
 
 def _changes(morning: Morning) -> Iterator[str]:
-    yield "<h2>What the newest runs changed</h2>"
+    yield "<h2>What was published within a day, and what it changed</h2>"
     if not morning.changes:
         yield "<p>No row turned good or bad, came, went or changed.</p>"
         return

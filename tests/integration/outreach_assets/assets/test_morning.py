@@ -1,6 +1,6 @@
 """The morning's page after a night with a held state, changes and a file that was tampered with."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -14,8 +14,6 @@ from outreach_assets.tables.catalogue import TABLES
 from outreach_core.states import ALL_STATES
 from tests.given import a_company, given_rows, given_sql
 from tests.integration.outreach_assets.assets.chain_at_hand import ChainAtHand
-
-NIGHT = datetime(2026, 11, 22, 6, tzinfo=UTC)
 
 
 def given_a_night(chain: ChainAtHand) -> None:
@@ -33,8 +31,10 @@ def given_a_night(chain: ChainAtHand) -> None:
     chain.run(("WI", "WV", "WY"))
 
 
-def morning(chain: ChainAtHand) -> Morning:
-    return find_morning(chain.postgres, chain.store, chain.home / "exports", TABLES, now=NIGHT)
+def morning(chain: ChainAtHand, now: datetime | None = None) -> Morning:
+    exports = chain.home / "exports"
+    now = now or datetime.now(UTC)
+    return find_morning(chain.postgres, chain.store, exports, TABLES, now=now)
 
 
 def test_the_page_says_how_every_state_stands_and_what_changed(chain: ChainAtHand) -> None:
@@ -46,6 +46,9 @@ def test_the_page_says_how_every_state_stands_and_what_changed(chain: ChainAtHan
     assert by_state["WI"].says == "10 of 10 companies are bad: 100.0%, more than 15.0%"
     assert found.statuses[NEVER] == len(ALL_STATES) - 3
     assert found.changes == {"broken by data": 1}
+    chain.run(("WI", "WV", "WY"))  # finds nothing new
+    assert morning(chain).changes == {"broken by data": 1}
+    assert morning(chain, datetime.now(UTC) + timedelta(days=2)).changes == {}
     assert (found.problems, found.waiting) == ([], 11)
     assert found.reasons["website_url_missing"][-1].rows == 1
 
