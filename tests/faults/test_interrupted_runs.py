@@ -86,6 +86,7 @@ def interrupt_and_go_on(
     assert_settled(workplace)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_run_quietly(workplace: Workplace) -> None:
     interrupt_and_go_on(workplace, (while_uploading_files,), signal.SIGINT, seed=1)
 

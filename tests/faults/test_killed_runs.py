@@ -83,6 +83,7 @@ def kill_and_go_on(workplace: Workplace, moments: Sequence[Moment], seed: int) -
     assert_settled(workplace)
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_nothing_half_published(workplace: Workplace) -> None:
     kill_and_go_on(workplace, MOMENTS[:2], seed=1)
 

@@ -11,6 +11,7 @@ from tests.faults.workplace import STATES, Workplace, ended, run_words, wait_unt
 FAILED, PARTLY = 1, 3
 
 
+@pytest.mark.slow
 def test_the_second_run_leaves_the_busy_state_and_does_the_others(workplace: Workplace) -> None:
     """The first is stopped in its tracks meanwhile, so that it is at work for sure."""
     with workplace.started(*run_words(STATES[:1])) as first:

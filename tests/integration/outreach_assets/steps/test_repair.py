@@ -315,6 +315,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1
         },
     )
 )
+@pytest.mark.slow
 def test_any_overlay_is_judged_as_the_next_validation_judges_it(
     typed: tuple[Postgres, Path], cells: dict[str, str]
 ) -> None:
