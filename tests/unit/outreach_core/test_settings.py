@@ -98,6 +98,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_COMPANY_NOT_VALID": "error",
         "OUTREACH_ALLOW_MASTER_WRITES": "True",
         "OUTREACH_API_URL": "https://api.example.test",
+        "OUTREACH_API_TOKEN": "ow_hunter22",
         "OUTREACH_OPEN_TASKS": "7",
         "OUTREACH_REQUESTS_PER_MINUTE": "70",
         "OUTREACH_UI_URL": "https://dagster.example.test",
@@ -114,6 +115,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_VERIFY_SNAPSHOTS_SCHEDULE": "3 3 * * *",
         "OUTREACH_RETENTION_SCHEDULE": "4 4 * * *",
         "OUTREACH_MORNING_REPORT_SCHEDULE": "5 4 * * *",
+        "OUTREACH_TASK_UPKEEP_SCHEDULE": "6 4 * * *",
     }
     assert values.keys() == set(variable_names())
     settings = load(**values)
