@@ -20,18 +20,24 @@ from outreach_core.users import Caller
 TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def given(request: Request) -> Collaborators:
+# A dependency that is not async is run in a thread of its own, which costs more than it does.
+async def given(request: Request) -> Collaborators:
     """What the app was made with."""
     collaborators: Collaborators = request.app.state.collaborators
     return collaborators
 
 
-def user_of(request: Request) -> str:
+async def calling(request: Request) -> Caller:
+    """Whose request it is."""
+    return caller_of(request)
+
+
+async def user_of(request: Request) -> str:
     """The id of whose request it is; it comes from the token and from nothing else."""
     return caller_of(request).user_id
 
 
-def task_id_of(
+async def task_id_of(
     task_id: Annotated[str, Path(examples=["3f0c7a52-9f0f-4c55-8a53-8f6d1f1f6c11"])],
 ) -> str:
     """The id in the path; what cannot be one is a task that does not exist."""
@@ -55,7 +61,7 @@ async def asked_of(
     """The request, as one that may have come before."""
     said = f"{request.method} {request.url.path}\n".encode(errors="replace") + await request.body()
     return Asked(
-        user_id=user_of(request),
+        user_id=caller_of(request).user_id,
         idempotency_key=idempotency_key,
         request_sha256=hashlib.sha256(said).digest(),
     )
@@ -63,7 +69,7 @@ async def asked_of(
 
 Given = Annotated[Collaborators, Depends(given)]
 User = Annotated[str, Depends(user_of)]
-WhoCalls = Annotated[Caller, Depends(caller_of)]
+WhoCalls = Annotated[Caller, Depends(calling)]
 TaskId = Annotated[str, Depends(task_id_of)]
 MaybeRepeated = Annotated[Asked, Depends(asked_of)]
 

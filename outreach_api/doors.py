@@ -55,7 +55,7 @@ class Doors:
         caller = None
         now = self._given.now()
         if kind.lower() == "bearer" and token:
-            with self._given.database.connect() as connection:
+            with self._given.database.statements() as connection:
                 caller = recognise(connection, token.strip(), now=now)
         if caller is None:
             raise RefusedError(

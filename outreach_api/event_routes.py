@@ -81,5 +81,5 @@ async def _events(given: Collaborators, user: str, first: TaskShown) -> AsyncIte
 
 
 def _look(given: Collaborators, user: str, task_id: str) -> TaskShown:
-    with given.database.connect() as connection:
+    with given.database.statements() as connection:
         return shown(get_task(connection, user, task_id))

@@ -72,7 +72,7 @@ def process(
     task_id: TaskId, given: Given, asked: MaybeRepeated, background: BackgroundTasks
 ) -> Response:
     """The files are there: look at them, and begin the work on exactly these bytes."""
-    with given.database.connect() as connection:
+    with given.database.statements() as connection:
         # The task first: a twin of this request that was quicker has then left its answer.
         task = get_task(connection, asked.user_id, task_id)
         before = given_answer(connection, asked)
@@ -191,7 +191,7 @@ def _refuse_others(given: Collaborators, task: Task, found: Iterable[StoredObjec
 
 
 def _completed(given: Collaborators, user: str, task_id: str) -> Task:
-    with given.database.connect() as connection:
+    with given.database.statements() as connection:
         task = get_task(connection, user, task_id)
     if task.status is not TaskStatus.COMPLETED:
         raise RefusedError(

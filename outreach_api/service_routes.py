@@ -29,7 +29,7 @@ def service_router(meters: Meters) -> APIRouter:
     @router.get("/readyz")
     def readyz(given: Given) -> Health:
         """That the database answers too. Needs no token."""
-        with given.database.connect() as connection:
+        with given.database.statements() as connection:
             connection.execute("SELECT FROM shq.tasks LIMIT 1")
         return Health()
 
@@ -40,7 +40,7 @@ def service_router(meters: Meters) -> APIRouter:
             raise RefusedError(
                 403, ErrorCode.NOT_ALLOWED, "for operators: `outreach users add NAME --operator`"
             )
-        with given.database.connect() as connection:
+        with given.database.statements() as connection:
             counts = counts_by_status(connection)
         return Response(meters.text(counts), media_type=PROMETHEUS)
 

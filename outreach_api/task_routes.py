@@ -96,7 +96,7 @@ def list_all(
     """Your tasks, the newest first, page by page."""
     after = place_of(cursor) if cursor else None
     wanted = TaskFilter(status=status, tool_id=tool_id, after=after)
-    with given.database.connect() as connection:
+    with given.database.statements() as connection:
         found = list_tasks(connection, user, wanted, limit=limit + 1)
     page = found[:limit]
     return TaskList(

@@ -25,6 +25,7 @@ class PostgresPool:
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             postgres.conninfo,
             kwargs={
+                "autocommit": True,
                 "prepare_threshold": None,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "application_name": "outreach-api",
@@ -45,6 +46,12 @@ class PostgresPool:
         Raises DatabaseUnreachableError, also when all are lent out for too long, or
         DatabaseRefusedError.
         """
+        with self.statements() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def statements(self) -> Iterator[Connection]:
+        """The same where every statement stands for itself: each saves two round trips."""
         with self._postgres.errors(), self._pool.connection() as connection:
             yield connection
 

@@ -12,11 +12,11 @@ from pydantic import Field
 
 from b2_resources.object_store import ObjectStore
 from outreach_assets.assets.at_work import Release, RunAtWork, row_counts
-from outreach_assets.steps.export import is_published
 from outreach_assets.steps.hold import set_aside
 from outreach_assets.steps.kill_switches import KillSwitches, Tripped, tripped
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.record import Status
+from outreach_assets.steps.still_exported import is_published
 from outreach_assets.steps.validate import StateVerdict
 from outreach_assets.tables.table import Table
 from outreach_core.errors import OutreachError, PermanentError

@@ -92,6 +92,12 @@ def exported(
     }
 
 
+CHANGE_COUNTS = dg.TableSchema(
+    [dg.TableColumn("of"), dg.TableColumn("change"), dg.TableColumn("rows", "int")]
+)
+"""Said, because Dagster cannot guess it where no row has changed: other columns, or other rules."""
+
+
 def changed(exports: Path, manifests: Mapping[str, Manifest], state: str) -> Metadata:
     """What a state's snapshot changes against the one published before."""
     found = manifests[state].changes
@@ -105,7 +111,7 @@ def changed(exports: Path, manifests: Mapping[str, Manifest], state: str) -> Met
     return {
         ROW_COUNT: found.rows,
         "since": found.since,
-        "changes": dg.MetadataValue.table(counted),
+        "changes": dg.MetadataValue.table(counted, CHANGE_COUNTS),
         "path": dg.MetadataValue.path(str(exports / found.key)),
     }
 

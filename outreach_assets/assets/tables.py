@@ -11,12 +11,7 @@ from functools import partial
 
 import dagster as dg
 
-from b2_resources.object_store import (
-    ObjectCorruptError,
-    ObjectMissingError,
-    ObjectStore,
-    StoreUnreachableError,
-)
+from b2_resources.object_store import ObjectStore, StoreUnreachableError
 from b2_resources.resource import B2Resource
 from outreach_assets.assets import metadata
 from outreach_assets.assets.at_work import (
@@ -61,7 +56,6 @@ from outreach_assets.steps.compare_published import compare_with_published
 from outreach_assets.steps.export import Export, Judged, write_parquet
 from outreach_assets.steps.extract import ExtractedTable, drop_rows, extract_rows, hold_to_source
 from outreach_assets.steps.failures import record_failures
-from outreach_assets.steps.fetch import FetchDiffersError
 from outreach_assets.steps.kill_switches import KillSwitches, Switch
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Duck, disk_errors
@@ -69,6 +63,7 @@ from outreach_assets.steps.progress import Progress
 from outreach_assets.steps.published import look_at
 from outreach_assets.steps.record import Status
 from outreach_assets.steps.source import Snapshot, held_snapshot
+from outreach_assets.steps.still_exported import still_exported
 from outreach_assets.steps.upload import (
     Published,
     differing_objects,
@@ -81,9 +76,6 @@ from outreach_assets.steps.workbench import refresh_workbench
 from outreach_assets.tables.table import Table, Verdict
 from outreach_core.errors import OutreachError
 from outreach_core.states import ALL_STATES
-
-UNREADABLE = (FetchDiffersError, ObjectCorruptError, ObjectMissingError, StoreUnreachableError)
-"""What the last snapshot's files may answer when they are read again."""
 
 NOT_DONE = {Status.HELD, Status.FAILED}
 
@@ -248,7 +240,10 @@ def _export(
     progress.began("export")
     states = [state for state in judged.states if state not in work.endings]
     export = Export(exports=resource.exports, version=work.claim.version, run_id=work.claim.run_id)
-    manifests = write_parquet(duck, export, work.tables, judged, states, held=work.held)
+    last = {state: last for state in states if (last := work.last_published(state)) is not None}
+    manifests = still_exported(duck, resource.exports, work.tables, judged, last)
+    changed = [state for state in states if state not in manifests]
+    manifests |= write_parquet(duck, export, work.tables, judged, changed, held=work.held)
     unheld = [state for state in states if state not in work.held]
     for table in work.tables:
         for verdict in Verdict:
@@ -280,17 +275,17 @@ def _compare(
     """What the snapshots change against those published last; their receipts with it."""
     if work.last < Step.UPLOAD and VERDICT_CHANGES not in work.context.selected_asset_keys:
         return {}
+    outcomes = compare_with_published(
+        duck, store, resource.exports, work.tables, manifests, work.last_published
+    )
     compared: dict[str, Manifest] = {}
     for manifest in manifests:
-        last = work.last_published(manifest.state)
-        try:
-            compared[manifest.state] = compare_with_published(
-                duck, store, resource.exports, work.tables, manifest, last
-            )
-        except UNREADABLE as problem:
+        outcome = outcomes[manifest.state]
+        if isinstance(outcome, OutreachError):
             # What lies in the store is verified elsewhere and must not stop what replaces it.
-            work.context.log.warning("%s: cannot be compared: %s", manifest.state, problem)
-            compared[manifest.state] = manifest
+            work.context.log.warning("%s: cannot be compared: %s", manifest.state, outcome)
+            outcome = manifest
+        compared[manifest.state] = outcome
     facts = partial(metadata.changed, resource.exports, compared)
     yield from work.report(VERDICT_CHANGES, facts, list(compared))
     return compared

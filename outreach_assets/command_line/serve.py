@@ -1,7 +1,6 @@
 """`outreach serve`: the HTTP API, until Ctrl-C; and the app that each of its processes runs."""
 
 import os
-import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.ports import refuse_taken
 from outreach_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def serve(
     import uvicorn  # noqa: PLC0415
 
     settings = load_settings()
-    _refuse_taken(host, port)
+    refuse_taken(host, port)
     if "outreach_api_url" not in settings.model_fields_set:
         os.environ["OUTREACH_API_URL"] = f"http://{host}:{port}"  # noqa: TID251 for signed URLs
     _check_database(settings)
@@ -122,14 +122,3 @@ def _check_database(settings: "Settings") -> None:
     missing = [m.name for m in migration_status(open_neon(settings)) if m.applied_at is None]
     if missing:
         raise SettingsError(f"the database lacks {', '.join(missing)}: run `outreach db migrate`")
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            raise SettingsError(
-                f"--host {host} --port {port}: {error.strerror}: choose another --port"
-            ) from error

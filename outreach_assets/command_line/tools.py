@@ -40,12 +40,17 @@ def list_command(
         [
             tool.id,
             tool.says,
-            ", ".join(f"{n}={f.default}" for n, f in tool.parameters.model_fields.items()),
+            ", ".join(f"{n}={_shown(f.default)}" for n, f in tool.parameters.model_fields.items()),
             ", ".join(output.name for output in tool.outputs),
         ]
         for tool in TOOLS
     ]
     print_table(f"{len(TOOLS)} tools", ["tool", "what it does", "parameters", "writes"], rows)
+
+
+def _shown(default: object) -> str:
+    """A parameter's default as `--param` takes it."""
+    return ",".join(default) if isinstance(default, tuple) else str(default)
 
 
 @app.command("run")
@@ -68,6 +73,7 @@ def run_command(
 
     Examples: `outreach tools run profile-my-data leads.csv` ·
     `outreach tools run profile-my-data june.csv --baseline may.csv --param top_values=20` ·
+    `outreach tools run clean-my-data leads.csv --param agents=trim,phones,exact_duplicates` ·
     `outreach tools run validate-outreach people.csv --out judged --json`
     """
     from outreach_assets.tools.catalogue import tool_by_id  # noqa: PLC0415

@@ -17,7 +17,7 @@ def in_batches(
     """The states, in order, in as few batches as fit in memory; one state is never cut."""
     room = memory_mb * 1_000_000 * SHARE_OF_MEMORY
     size = size_bytes(snapshot, tables)
-    if size <= room:
+    if size <= room or len(states) == 1:
         return [tuple(states)]
     shares = _shares(snapshot, tables[0])
     batches: list[list[str]] = [[]]

@@ -73,11 +73,9 @@ def write_parquet(
     `held` says by state why it must not be published, which its receipt remembers.
     Raises ExportDiffersError or DiskFullError.
     """
-    columns = {
-        (t.name, v): _columns(duck, t.judged(v), judged.extracted[t.name], v)
-        for t in tables
-        for v in Verdict
-    }
+    if not states:
+        return {}
+    columns = judged_columns(duck, tables, judged)
 
     def one_state(state: str) -> Manifest:
         with duck.cursor() as cursor:
@@ -153,7 +151,23 @@ def _write(
     )
 
 
-def _columns(
+def judged_columns(
+    duck: Duck, tables: Sequence[Table], judged: Judged
+) -> dict[tuple[str, Verdict], tuple[tuple[str, str], ...]]:
+    """Each file's columns, by table and verdict, in the order of a receipt's files.
+
+    Raises ExportDiffersError.
+    """
+    return {
+        (table.name, verdict): _columns_of(
+            duck, table.judged(verdict), judged.extracted[table.name], verdict
+        )
+        for table in tables
+        for verdict in Verdict
+    }
+
+
+def _columns_of(
     duck: Duck, view: str, extracted: ExtractedTable, verdict: Verdict
 ) -> tuple[tuple[str, str], ...]:
     """The file's columns: exactly the source's; in a bad file the reasons after them."""
@@ -163,14 +177,6 @@ def _columns(
     if [name for name, _ in columns] != wanted:
         raise ExportDiffersError(f"{view} does not have the source's columns")
     return columns
-
-
-def is_published(
-    last: Manifest, tables: Sequence[Table], judged: Mapping[str, StateVerdict]
-) -> bool:
-    """True when `last` holds these very rows, judged by today's rules and engine."""
-    sources = sources_of(tables, judged)
-    return last.was_made_from(sources, fingerprint(tables), duckdb.__version__)
 
 
 def sources_of(

@@ -9,7 +9,7 @@ MARK = "'"
 """What tells a spreadsheet that the cell is text."""
 
 DANGEROUS = r"^\s*[=@]|^[\t\r\n]|^\s*[+-].*[^0-9 ().,/+-]"
-"""As RE2 and Python read it alike."""
+"""As DuckDB and Python read it alike."""
 
 _DANGEROUS = re.compile(DANGEROUS, re.DOTALL)
 
@@ -23,5 +23,5 @@ def harmless_sql(column: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """The same for one value."""
+    """The same for one text, such as a column's name."""
     return MARK + text if _DANGEROUS.search(text) else text

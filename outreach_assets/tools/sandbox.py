@@ -21,7 +21,10 @@ from outreach_assets.tools.assignment import ToolLimits
 from outreach_assets.tools.reading.columns import literal
 
 BESIDE_DUCKDB_MB = 300
-"""Python, the libraries, and by how much a process exceeds DuckDB's memory_limit (measured)."""
+"""Python, the libraries, and by how much a process exceeds DuckDB's memory_limit."""
+
+RESERVED_MB = 512
+"""What stacks and allocators reserve beyond what they use: 0.1 GB with two threads (measured)."""
 
 LOOK_EVERY_SECONDS = 0.05
 PR_SET_PDEATHSIG = 1
@@ -31,7 +34,7 @@ STATM = Path("/proc/self/statm")
 def wall_in(limits: ToolLimits, out_of_memory: Callable[[], None]) -> None:
     """Bound this process and tie it to whoever holds its standard input.
 
-    The kernel's limits are coarse: RLIMIT_AS counts what is only reserved, so it stops one huge
+    The kernel's limits are coarse: RLIMIT_DATA counts what is only reserved, so it stops one huge
     allocation; what is really used is looked at by a thread, which calls `out_of_memory`.
     """
     _bound(resource.RLIMIT_CORE, 0)
@@ -42,10 +45,6 @@ def wall_in(limits: ToolLimits, out_of_memory: Callable[[], None]) -> None:
         _bound(resource.RLIMIT_DATA, (limits.memory_mb + RESERVED_MB) * 1024**2)
     watch = threading.Thread(target=_watch, args=(limits.memory_mb, out_of_memory), daemon=True)
     watch.start()
-
-
-RESERVED_MB = 1024
-"""What threads' stacks and DuckDB's allocator reserve beyond what they use (measured: 0.6 GB)."""
 
 
 def _end_with_parent() -> None:

@@ -45,6 +45,8 @@ class ToolOutput:
     content_type: str
     says: str
     is_always_written: bool = True
+    schema: type[BaseModel] | None = None
+    """Of a JSON file: what is in it, field by field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,7 @@ class Tool:
                     "content_type": one.content_type,
                     "description": one.says,
                     "always": one.is_always_written,
+                    "schema": one.schema.model_json_schema() if one.schema else None,
                 }
                 for one in self.outputs
             ],

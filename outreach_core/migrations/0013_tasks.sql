@@ -31,6 +31,8 @@ BEGIN
     CREATE INDEX idx_tasks_user_created_at ON shq.tasks (user_id, created_at DESC, id DESC);
     CREATE INDEX idx_tasks_open ON shq.tasks (status, queued_at)
       WHERE status IN ('CREATED', 'UPLOADING', 'QUEUED', 'PROCESSING');
+    CREATE INDEX idx_tasks_open_of_user ON shq.tasks (user_id)
+      WHERE status IN ('CREATED', 'UPLOADING', 'QUEUED', 'PROCESSING');
   END IF;
 
   IF to_regclass('shq.task_history') IS NULL THEN

@@ -102,7 +102,7 @@ class OutreachDev:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.port = _free_port()
+        self.port, self.api_port = _free_port(), _free_port()
         self.log = home.with_name(f"{home.name}.log")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -111,7 +111,7 @@ class OutreachDev:
         outreach = Path(sysconfig.get_path("scripts")) / "outreach"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [str(outreach), "dev", "--port", str(self.port)],
+                [str(outreach), "dev", *self._ports()],
                 env={**clean_environment(self.home), **NO_CLOCK},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -237,6 +237,9 @@ class OutreachDev:
             page = self.ask(EVENTS, run=run_id, after=page["cursor"])["logsForRun"]
             found += page["events"]
         return found
+
+    def _ports(self) -> list[str]:
+        return ["--port", str(self.port), "--api-port", str(self.api_port)]
 
     def _is_ready(self) -> bool:
         assert self.process is not None

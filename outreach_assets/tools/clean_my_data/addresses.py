@@ -13,27 +13,24 @@ URL = (
 URL_LIKE = f"regexp_full_match(value, {literal(URL)})"
 HAS_SCHEME = "regexp_matches(value, '^(?i:https?://|ftp://|www\\.)')"
 
-_EMAIL = f"regexp_extract(value, {literal(f'^(?:{EMAIL})$')}, 1)"
-
 MEANT_EMAILS = Meant(
-    after=f"CASE WHEN {EMAIL_LIKE} THEN lower({_EMAIL}) END",
+    after=f"nullif(lower(regexp_extract(value, {literal(f'^(?:{EMAIL})$')}, 1)), '')",
     left="'no email address'",
 )
 
 
-def _url_part(number: int) -> str:
-    return f"regexp_extract(value, {literal(f'^{URL}$')}, {number})"
-
-
-_SCHEME = f"coalesce(nullif(lower({_url_part(1)}), ''), 'https')"
-_PORT = f"""
-    CASE WHEN {_SCHEME} || {_url_part(3)} IN ('https:443', 'http:80') THEN ''
-    ELSE {_url_part(3)} END"""
-_PATH = f"CASE WHEN {_url_part(4)} = '/' THEN '' ELSE {_url_part(4)} END"
-
-MEANT_URLS = Meant(
-    after=f"""
-        CASE WHEN {URL_LIKE} THEN {_SCHEME} || '://' || lower({_url_part(2)}) || {_PORT} || {_PATH}
-        END""",
-    left="'no URL'",
-)
+def meant_urls(table: str) -> Meant:
+    """How the table's values are URLs."""
+    parts = "['scheme', 'host', 'port', 'path']"
+    scheme = "coalesce(nullif(lower(url.scheme), ''), 'https')"
+    return Meant(
+        after=f"""
+            CASE WHEN url.host <> '' THEN {scheme} || '://' || lower(url.host)
+            || CASE WHEN {scheme} || url.port IN ('https:443', 'http:80') THEN ''
+                ELSE url.port END
+            || CASE WHEN url.path = '/' THEN '' ELSE url.path END END""",
+        left="'no URL'",
+        relation=f"""
+            (SELECT value, regexp_extract(value, {literal(f"^(?:{URL})$")}, {parts}) AS url
+            FROM {table})""",
+    )

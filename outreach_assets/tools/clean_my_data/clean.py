@@ -5,7 +5,6 @@ theirs: only a table that nothing changes any more stays the same when it is cle
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 
 from outreach_assets.tools.assignment import Assignment
 from outreach_assets.tools.clean_my_data.agents import Agent
@@ -16,8 +15,8 @@ from outreach_assets.tools.clean_my_data.log import Log
 from outreach_assets.tools.clean_my_data.manifest import CleanParameters, OutlierAction
 from outreach_assets.tools.clean_my_data.outliers import outlying_rows
 from outreach_assets.tools.clean_my_data.outputs import Rowset, json_columns, parquet_types
-from outreach_assets.tools.clean_my_data.report import (
-    CleaningReport,
+from outreach_assets.tools.clean_my_data.report import CleaningReport
+from outreach_assets.tools.clean_my_data.reporting import (
     Settled,
     cleaning_report,
     write_json,
@@ -50,7 +49,7 @@ def clean_file(assignment: Assignment) -> Mapping[str, object]:
     assignment.progress("done", 100)
     changed = sum(one.cells_changed for one in report.agents)
     return {
-        **{f"rows_{name}": count for name, count in asdict(report.rows).items()},
+        **{f"rows_{name}": count for name, count in report.rows.model_dump().items()},
         "cells_changed": changed,
         "cells_left": sum(one.cells_left for one in report.agents),
         "turns": settled.turns,
@@ -201,7 +200,7 @@ class Cleaning:
                 typed = json_columns(self.duck, self.source, self.read.names) if is_utf_8 else set()
                 rows.write_json_lines(target.with_suffix(".jsonl"), typed)
             case FileKind.XLSX:
-                title = (self.read.sheet or "Sheet1")[:31]
+                title = self.read.sheet or "Sheet1"
                 rows.write_workbook(target.with_suffix(".xlsx"), self.scratch, title)
             case FileKind.DELIMITED if self.read.delimiter == "tab":
                 rows.write_delimited(target.with_suffix(".tsv"), "\t")

@@ -18,6 +18,8 @@ NO_QUANTITY = re.compile(r"\b(ids?|keys?|codes?|zip\w*|postal|number|no|\w*phone
 """Columns of digits that nobody sums up: none of them is an outlier."""
 
 MOSTLY = 0.5
+SAMPLE = 20_000
+"""Of more different values than twice this, some are looked at: always the same ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,9 @@ def kind_of(duck: Duck, table: str, name: str, parameters: CleanParameters) -> K
     }
     counted = [*likes.values(), addresses.HAS_SCHEME, phones.IS_PUNCTUATED]
     counts = ", ".join(f"count(*) FILTER ({one})" for one in counted)
-    total, *found = duck.execute(f"SELECT count(*), {counts} FROM {table}").fetchone() or (0,)
+    rows = duck.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
+    sample = f"{table} WHERE hash(value) % {max(rows[0] // SAMPLE, 1)} = 0"
+    total, *found = duck.execute(f"SELECT count(*), {counts} FROM {sample}").fetchone() or (0,)
     if not total:
         return None
     *by_kind, with_scheme, punctuated = (count / total for count in found)
@@ -78,7 +82,7 @@ def meant_by(
         Agent.NUMBERS: lambda: numbers.meant_numbers(duck, table),
         Agent.PHONES: lambda: phones.meant_phones(duck, table, parameters.phone_region, folder),
         Agent.EMAILS: lambda: addresses.MEANT_EMAILS,
-        Agent.URLS: lambda: addresses.MEANT_URLS,
+        Agent.URLS: lambda: addresses.meant_urls(table),
         Agent.STATES: lambda: states.MEANT_STATES,
     }
     return meant[agent]()

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from outreach_assets.tools.clean_my_data.agents import DEFAULT, SAYS, Agent
+from outreach_assets.tools.clean_my_data.report import CleaningReport
 from outreach_assets.tools.tool import (
     CSV,
     JSON,
@@ -170,7 +171,8 @@ CLEAN_MY_DATA = Tool(
         ToolOutput(
             name="cleaning_report.json",
             content_type=JSON,
-            says="For programs: counts by agent and column; has a version.",
+            says="For programs: counts by agent and column.",
+            schema=CleaningReport,
         ),
         ToolOutput(name="cleaning_report.xlsx", content_type=XLSX, says="The same for people."),
         ToolOutput(

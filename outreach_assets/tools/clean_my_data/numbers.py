@@ -51,8 +51,10 @@ class Evidence:
 
 def meant_numbers(duck: Duck, table: str) -> Meant:
     """How the table's values are numbers."""
-    evidence = _evidence(duck, table)
     plain = f"regexp_full_match(value, {literal(PLAIN)})"
+    if duck.execute(f"SELECT bool_and({plain}) FROM {table}").fetchone() == (True,):
+        return Meant(after="value", left="NULL::VARCHAR")
+    evidence = _evidence(duck, table)
     sign = f"CASE WHEN {IS_NEGATIVE} THEN '-' ELSE '' END"
     digits = {
         ".": f"replace({BARE}, ',', '')",

@@ -28,6 +28,9 @@ OPTIONS = {
     "strings_to_urls": False,
     "strings_to_numbers": False,
 }
+LONGEST_CELL = 32_767
+"""Of a workbook; a mark or a composed letter can make a cell longer than it came."""
+
 NUMBER = "-?(?:0|[1-9][0-9]{0,14})(?:\\.[0-9]{1,9})?"
 """What a workbook's number holds without loss: fifteen digits and no leading zero."""
 
@@ -115,7 +118,7 @@ class Rowset:
         are_numbers = self.duck.execute(f"SELECT {fits} FROM ({self.sql})").fetchone() or ()
         book = xlsxwriter.Workbook(str(target), OPTIONS | {"tmpdir": str(scratch)})
         book.set_properties({"created": SAME_BYTES})
-        sheet = book.add_worksheet(title)
+        sheet = book.add_worksheet(_sheet_title(title))
         for place, name in enumerate(self.names):
             sheet.write_string(0, place, name)
         for line, row in enumerate(self._rows(), start=1):
@@ -125,13 +128,19 @@ class Rowset:
                 if are_numbers[place]:
                     sheet.write_number(line, place, float(cell))
                 else:
-                    sheet.write_string(line, place, cell)
+                    sheet.write_string(line, place, cell[:LONGEST_CELL])
         book.close()
 
     def _rows(self) -> Iterator[tuple[str | None, ...]]:
         reader = self.duck.execute(self.sql)
         while batch := reader.fetchmany(BATCH):
             yield from batch
+
+
+def _sheet_title(title: str) -> str:
+    """A title that a workbook may have, whatever the one handed in had."""
+    legal = re.sub(r"[\[\]:*?/\\]", "_", title).strip("'")[:30]
+    return f"{legal}_" if legal.lower() in ("", "history") else legal
 
 
 def parquet_types(duck: Duck, source: Path) -> list[str]:

@@ -32,7 +32,11 @@ def e164(said: str, region: str) -> tuple[str | None, str | None]:
         return None, "no phone number that exists"
     if number.extension:
         return None, "E.164 has no extension"
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), None
+    text = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    # Outside +1, prefixes that only some countries have could make it another number next time.
+    if number.country_code != 1 and phonenumbers.parse(text) != number:
+        return None, "E.164 would say another number"
+    return text, None
 
 
 def share_of_phones(duck: Duck, table: str, region: str) -> float:
@@ -49,10 +53,14 @@ def share_of_phones(duck: Duck, table: str, region: str) -> float:
 
 
 def meant_phones(duck: Duck, table: str, region: str, folder: Path) -> Meant:
-    """How the table's values are phone numbers; makes the table `phones`."""
+    """How the table's values are phone numbers; makes the table `phones`.
+
+    What was written in an earlier turn is known in the table `e164_numbers`, and not asked again.
+    """
+    duck.execute("CREATE TEMP TABLE IF NOT EXISTS e164_numbers (value VARCHAR)")
     path = folder / "phones.csv"
     # By a file: ten thousand rows at a time go through Python, and binding values costs an import.
-    reader = duck.execute(f"SELECT value FROM {table}")
+    reader = duck.execute(f"SELECT value FROM {table} ANTI JOIN e164_numbers USING (value)")
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         while batch := reader.fetchmany(BATCH):
@@ -64,6 +72,10 @@ def meant_phones(duck: Duck, table: str, region: str, folder: Path) -> Meant:
         SELECT value, nullif(e164, '') AS e164, nullif(reason, '') AS reason
         FROM read_csv({literal(str(path))}, header = false, auto_detect = false, delim = ',',
             quote = '"', escape = '"', max_line_size = 4194304, columns =
-            {{value: 'VARCHAR', e164: 'VARCHAR', reason: 'VARCHAR'}})""")
+            {{value: 'VARCHAR', e164: 'VARCHAR', reason: 'VARCHAR'}})
+        UNION ALL SELECT value, value, NULL FROM {table} SEMI JOIN e164_numbers USING (value)""")
+    duck.execute("""
+        INSERT INTO e164_numbers SELECT DISTINCT e164 FROM phones
+        WHERE e164 IS NOT NULL AND e164 NOT IN (SELECT value FROM e164_numbers)""")
     path.unlink()
     return Meant(after="e164", left="reason", says=f"region {region}", relation="phones")

@@ -17,7 +17,7 @@ from outreach_assets.tools.profile_my_data.sensitive import is_personal, sensiti
 from outreach_assets.tools.profile_my_data.spread import numbers_of, spread_of
 from outreach_assets.tools.profile_my_data.values import Values, sample_sql
 
-PATTERN_SAMPLE = 50_000
+PATTERN_SAMPLE = 10_000
 MOST_PATTERNS = 10
 YEAR = re.compile(r"[0-9]{4}-[0-9]{2}")
 FREE_TEXT = 30
@@ -43,7 +43,7 @@ def column_report(
         spread_of(duck, values, column, parameters.outlier_fence) if has_spread else (None, None)
     )
     lengths = _lengths(duck, values)
-    forms = _counted(duck, values, "form", len(values.forms))
+    forms = _forms(duck, values)
     padded = _padded(duck, values)
     return ColumnReport(
         name=name,
@@ -61,7 +61,7 @@ def column_report(
         lengths=lengths,
         top_values=[
             one.model_copy(update={"value": masked(one.value, is_personal=personal)})
-            for one in _counted(duck, values, "value", parameters.top_values)
+            for one in _top_values(duck, values, parameters.top_values)
         ],
         patterns=_patterns(duck, values, lengths),
         forms=forms,
@@ -97,12 +97,20 @@ def _padded(duck: Duck, values: Values) -> int:
     return int((row and row[0]) or 0)
 
 
-def _counted(duck: Duck, values: Values, what: str, most: int) -> list[Counted]:
+def _top_values(duck: Duck, values: Values, most: int) -> list[Counted]:
     """The most frequent ones; equal ones in the order of the alphabet."""
     rows = duck.execute(f"""
-        SELECT left(what, {LOOKED_AT}), n FROM (
-            SELECT {what} AS what, sum(n)::BIGINT AS n FROM {values.name} WHERE {what} IS NOT NULL
-            GROUP BY what ORDER BY n DESC, what LIMIT {most}) ORDER BY n DESC, what""").fetchall()
+        SELECT left(value, {LOOKED_AT}), n::BIGINT FROM (
+            SELECT value, n FROM {values.name} ORDER BY n DESC, value LIMIT {most})
+        ORDER BY n DESC, value""").fetchall()
+    return [Counted(value=v, rows=n, share=round(n / values.filled, 6)) for v, n in rows]
+
+
+def _forms(duck: Duck, values: Values) -> list[Counted]:
+    """How many rows are written in each of the forms that were looked for."""
+    rows = duck.execute(f"""
+        SELECT form, sum(n)::BIGINT AS n FROM {values.name} WHERE form IS NOT NULL
+        GROUP BY form ORDER BY n DESC, form""").fetchall()
     return [Counted(value=v, rows=n, share=round(n / values.filled, 6)) for v, n in rows]
 
 
@@ -123,17 +131,24 @@ def _patterns(duck: Duck, values: Values, lengths: Lengths | None) -> list[Count
     ]
 
 
+MIXABLE_TYPES, MIXABLE_MEANINGS = ("date", "timestamp", "boolean"), ("phone", "money")
+
+
+def is_mixable(kind: str, means: str) -> bool:
+    """Whether the same could be written in several ways, so that one of them should be kept to."""
+    return kind in MIXABLE_TYPES or means in MIXABLE_MEANINGS
+
+
+def written_alike(kind: str, means: str, forms: Sequence[Counted]) -> float:
+    """The share of the values that are written the way most of them are."""
+    written = sum(one.rows for one in forms)
+    return forms[0].rows / written if is_mixable(kind, means) and written else 1.0
+
+
 def _score(values: Values, found: Meaning, forms: Sequence[Counted], padded: int) -> float:
     if not values.filled:
         return 0.0
     complete = values.filled / values.rows
     valid = found.fits / values.filled
-    return round(100 * (complete + valid + consistency(values.filled, found, forms, padded)) / 3, 1)
-
-
-def consistency(filled: int, found: Meaning, forms: Sequence[Counted], padded: int) -> float:
-    """The share of values written the way most are, white space around them counted against it."""
-    mixable = found.type in ("date", "timestamp", "boolean") or found.means in ("phone", "money")
-    written = sum(one.rows for one in forms)
-    alike = max(one.rows for one in forms) / written if mixable and written else 1.0
-    return alike * (1 - padded / filled)
+    alike = written_alike(found.type, found.means, forms) * (1 - padded / values.filled)
+    return round(100 * (complete + valid + alike) / 3, 1)

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from outreach_assets.tools.profile_my_data.report import ProfileReport
 from outreach_assets.tools.tool import (
     BASELINE,
     HTML,
@@ -50,7 +51,10 @@ PROFILE_MY_DATA = Tool(
             name="data_profile_report.xlsx", content_type=XLSX, says="For people, as a workbook."
         ),
         ToolOutput(
-            name="data_profile_report.json", content_type=JSON, says="For programs; has a schema."
+            name="data_profile_report.json",
+            content_type=JSON,
+            says="For programs.",
+            schema=ProfileReport,
         ),
     ),
     work="outreach_assets.tools.profile_my_data.profile:profile_file",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from outreach_assets.tools.profile_my_data.columns import is_mixable, written_alike
 from outreach_assets.tools.profile_my_data.meanings import TYPE_SHARE
 from outreach_assets.tools.profile_my_data.report import (
     ColumnReport,
@@ -15,7 +16,6 @@ from outreach_assets.tools.reading.read_table import ReadTable
 
 SEVERITIES = ("high", "medium", "low")
 MANY_EMPTY, MANY_WRONG = 0.5, 0.05
-MIXABLE = ("date", "timestamp", "boolean")
 
 
 def quality(table: TableReport, columns: Sequence[ColumnReport], read: ReadTable) -> Quality:
@@ -65,9 +65,7 @@ def _filled(column: ColumnReport) -> int:
 
 
 def _alike(column: ColumnReport) -> float:
-    written = sum(form.rows for form in column.forms)
-    mixable = column.type in MIXABLE or column.meaning in ("phone", "money")
-    alike = column.forms[0].rows / written if mixable and written else 1.0
+    alike = written_alike(column.type, column.meaning, column.forms)
     return alike * (1 - column.padded / _filled(column))
 
 
@@ -151,8 +149,7 @@ def _of_column(column: ColumnReport, table: TableReport) -> Iterator[Issue]:
 
 def _of_writing(column: ColumnReport, filled: int) -> Iterator[Issue]:
     name, forms = column.name, column.forms
-    mixable = column.type in MIXABLE or column.meaning in ("phone", "money")
-    if mixable and len(forms) > 1:
+    if is_mixable(column.type, column.meaning) and len(forms) > 1:
         ways = ", ".join(f"{form.value} ({form.rows:,})" for form in forms)
         yield _issue(
             "medium",

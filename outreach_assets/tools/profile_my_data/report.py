@@ -144,7 +144,7 @@ class ColumnReport(Part):
     top_values: list[Counted]
     patterns: list[Counted]
     """Digits as 9, letters as a and A, runs of letters as a+ and A+; from a sample of the distinct
-    values where there are more than 50,000."""
+    values where there are many more than 10,000."""
 
     forms: list[Counted]
     """How the values are written, where there are known ways: dates, numbers, phones, …"""

@@ -4,7 +4,7 @@ Pairs are refuted on a sample first, which is exact, and only those that survive
 row; so the work does not grow with the square of the columns times the rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
@@ -128,26 +128,43 @@ def _dependencies(rows: Rows, paired: Sequence[ColumnReport]) -> list[Dependency
     """Columns that follow from another one whose values repeat often enough to be evidence."""
     causes = [c for c in paired if 2 * c.distinct <= rows.count - c.nulls and not c.blanks]
     pairs = [(a, b) for a in causes for b in paired if a is not b]
-    for relation in (_sample(rows), rows.relation):
-        pairs = _that_follow(rows, relation, pairs)
+    for relation_of in (_first_rows, _whole_groups, _all_rows):
+        pairs = _that_follow(rows, pairs, relation_of)
     return [
         Dependency(column=b.name, follows_from=a.name, groups=a.distinct - a.unique)
         for a, b in pairs
     ]
 
 
-def _that_follow(rows: Rows, relation: str, pairs: Sequence[Pair]) -> list[Pair]:
+def _first_rows(rows: Rows, _cause: ColumnReport) -> str:
+    return _sample(rows)
+
+
+def _whole_groups(rows: Rows, cause: ColumnReport) -> str:
+    """Some groups with all their rows: of many small groups, the first rows hold one row each."""
+    every = max(rows.count // SAMPLE_ROWS, 1)
+    return f"(SELECT * FROM {rows.relation} WHERE hash({rows.name(cause)}) % {every} = 0)"
+
+
+def _all_rows(rows: Rows, _cause: ColumnReport) -> str:
+    return rows.relation
+
+
+def _that_follow(
+    rows: Rows, pairs: Sequence[Pair], relation_of: Callable[[Rows, ColumnReport], str]
+) -> list[Pair]:
     """The pairs where no value of the first goes with two of the second; NULL is one, too."""
     kept: list[Pair] = []
     for cause in dict.fromkeys(a.place for a, _ in pairs):
         mine = [pair for pair in pairs if pair[0].place == cause]
         name = rows.name(mine[0][0])
+        relation = relation_of(rows, mine[0][0])
         ones = ", ".join(
             f"min({rows.name(b)}) IS NOT DISTINCT FROM max({rows.name(b)}) "
             f"AND (count({rows.name(b)}) = 0 OR count({rows.name(b)}) = count(*)) AS x{n}"
             for n, (_, b) in enumerate(mine)
         )
-        all_of = ", ".join(f"bool_and(x{n})" for n in range(len(mine)))
+        all_of = ", ".join(f"coalesce(bool_and(x{n}), true)" for n in range(len(mine)))
         found = (
             rows.duck.execute(f"""
             SELECT {all_of} FROM (SELECT {ones} FROM {relation}

@@ -62,19 +62,20 @@ def values_of(
         CREATE OR REPLACE TEMP TABLE {counts} AS
         SELECT value, n, {SAID} AS said
         FROM (SELECT {column} AS value, count(*) AS n FROM {relation} GROUP BY ALL)""")
+    found = like.forms if like else _forms(duck, counts)
     try:
-        found = like.forms if like else _forms(duck, counts)
         is_day_first = like.is_day_first if like else _is_day_first(duck, counts, found)
+        # Text of no form needs no second copy.
         duck.execute(f"""
-            CREATE OR REPLACE TEMP TABLE {name} AS
+            CREATE OR REPLACE TEMP {"TABLE" if found else "VIEW"} {name} AS
             SELECT value, n, said, form, {parsed_sql(found, Family.NUMBER)} AS number,
                 {parsed_sql(found, Family.MOMENT, is_day_first=is_day_first)} AS moment
             FROM (SELECT value, n, said, {form_sql(found)} AS form FROM {counts} WHERE said <> '')
         """)
         yield Values(name=name, forms=found, is_day_first=is_day_first, **_counted(duck, counts))
     finally:
+        duck.execute(f"DROP {'TABLE' if found else 'VIEW'} IF EXISTS {name}")
         duck.execute(f"DROP TABLE IF EXISTS {counts}")
-        duck.execute(f"DROP TABLE IF EXISTS {name}")
 
 
 def _counted(duck: Duck, counts: str) -> Mapping[str, int]:

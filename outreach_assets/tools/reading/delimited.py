@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +55,8 @@ class Delimited:
             SELECT * FROM read_csv({literal(str(self.path))}, columns = {{{columns}}},
                 auto_detect = false, header = true, delim = {literal(self.delimiter)},
                 quote = '"', escape = '"', nullstr = '', strict_mode = true,
-                max_line_size = 2097152, buffer_size = 8388608, store_rejects = true, rejects_limit = {MOST_RAGGED})"""
+                max_line_size = 2097152, buffer_size = 8388608,
+                store_rejects = true, rejects_limit = {MOST_RAGGED})"""
 
 
 def delimited(path: Path, delimiters: Sequence[str] = DELIMITERS) -> Delimited:
@@ -152,14 +152,16 @@ def _open_quote(line: int) -> ToolRefusedError:
 
 
 def _few_ragged(duck: Duck, found: Delimited, rows_read: int) -> Ragged:
-    # A row that is too long is listed once for every cell too many.
-    wrong = Counter[int]()
-    for line, cells in duck.execute(
-        "SELECT line, max(regexp_extract(error_message, 'Found: (\\d+)', 1)::INT) "
-        "FROM reject_errors GROUP BY line ORDER BY line"
-    ).fetchall():
-        wrong[line] = cells
+    # A row is listed once for every cell it lacks or has too many (seen, 1.5.5).
+    width = len(found.names)
+    wrong: dict[int, int] = dict(
+        duck.execute(f"""
+            SELECT line, CASE WHEN min(cells) < {width} THEN min(cells) ELSE max(cells) END
+            FROM (SELECT line, regexp_extract(error_message, 'Found: (\\d+)', 1)::INT AS cells
+                FROM reject_errors)
+            GROUP BY line ORDER BY line""").fetchall()
+    )
     first = [f"row {line - 1:,} has {cells}" for line, cells in list(wrong.items())[:SHOWN_ROWS]]
     if len(wrong) > RAGGED_SHARE * (rows_read + len(wrong)) or len(wrong) >= MOST_RAGGED:
-        raise ragged(len(found.names), first)
+        raise ragged(width, first)
     return Ragged(rows=len(wrong), first=[f"{one} cells" for one in first])

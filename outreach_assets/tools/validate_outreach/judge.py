@@ -14,7 +14,7 @@ from outreach_assets.steps.validate import REASONS, StateVerdict, split_rows
 from outreach_assets.tables.catalogue import TABLES
 from outreach_assets.tables.table import Column, Table, Verdict, fingerprint, quoted
 from outreach_assets.tools.assignment import Assignment
-from outreach_assets.tools.harmless import harmless_sql
+from outreach_assets.tools.harmless import harmless, harmless_sql
 from outreach_assets.tools.reading.columns import inner_name, literal
 from outreach_assets.tools.reading.read_table import ReadTable, read_table
 from outreach_assets.tools.refusals import ErrorCode, ToolRefusedError
@@ -53,7 +53,11 @@ def judge_file(assignment: Assignment) -> Mapping[str, object]:
     verdict = split_rows(duck, [table], [EVERYTHING])[table.name]
     assignment.progress("writing", 70)
     changed = {one: _write(duck, table, one, assignment.outputs, names) for one in Verdict}
-    summary = _summary(duck, table, read, verdict[EVERYTHING], changed)
+    summary = _summary(table, read, verdict[EVERYTHING]) | {
+        "values_of_a_wrong_type": _wrong_types(duck, table, names),
+        "columns_unknown_to_the_table": _unknown(table, names),
+        "cells_made_harmless": sum(changed.values()),
+    }
     text = json.dumps(summary, indent=1, ensure_ascii=False)
     (assignment.outputs / "validation_summary.json").write_text(text + "\n", encoding="utf-8")
     assignment.progress("done", 100)
@@ -123,7 +127,7 @@ def _load(duck: Duck, table: Table, read: ReadTable) -> None:
 
 def _write(duck: Duck, table: Table, verdict: Verdict, folder: Path, names: Sequence[str]) -> int:
     """Write one of the two files; how many cells had to be made harmless."""
-    plain = ", ".join(f"{harmless_sql(quoted(name))} AS {quoted(name)}" for name in names)
+    plain = ", ".join(f"{harmless_sql(quoted(name))} AS {quoted(harmless(name))}" for name in names)
     changed = " + ".join(
         f"count(*) FILTER ({harmless_sql(quoted(name))} <> {quoted(name)})" for name in names
     )
@@ -145,10 +149,7 @@ def _reasons(table: Table) -> str:
     )
 
 
-def _summary(
-    duck: Duck, table: Table, read: ReadTable, verdict: StateVerdict, changed: Mapping[Verdict, int]
-) -> dict[str, object]:
-    known = {column.name for column in table.columns}
+def _summary(table: Table, read: ReadTable, verdict: StateVerdict) -> dict[str, object]:
     return {
         "schema_version": SCHEMA_VERSION,
         "table": table.name,
@@ -164,10 +165,12 @@ def _summary(
         "warnings": dict(verdict.warnings),
         "keys_missing": verdict.keys_missing,
         "keys_repeated": verdict.keys_repeated,
-        "values_of_a_wrong_type": _wrong_types(duck, table, read.names),
-        "columns_unknown_to_the_table": [name for name in read.names if name not in known],
-        "cells_made_harmless": sum(changed.values()),
     }
+
+
+def _unknown(table: Table, names: Sequence[str]) -> list[str]:
+    known = {column.name for column in table.columns}
+    return [name for name in names if name not in known]
 
 
 def _wrong_types(duck: Duck, table: Table, names: Sequence[str]) -> dict[str, dict[str, object]]:

@@ -32,7 +32,11 @@ VALIDATE_OUTREACH = Tool(
     parameters=ValidateParameters,
     inputs=(ToolInput(name=PRIMARY, says="Rows of company_master or people_master."),),
     outputs=(
-        ToolOutput(name="good.csv", content_type=CSV, says="The rows that are good, as they came."),
+        ToolOutput(
+            name="good.csv",
+            content_type=CSV,
+            says="The rows that are good, in the order in which they came.",
+        ),
         ToolOutput(
             name="bad.csv",
             content_type=CSV,

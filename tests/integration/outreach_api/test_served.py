@@ -1,6 +1,7 @@
 """The real server over HTTP, with a folder of its own and with an S3 server."""
 
 import hashlib
+import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 import requests
@@ -35,6 +37,7 @@ class Served:
     postgres: Postgres
     anna: requests.Session
     bob: requests.Session
+    anna_id: str
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
         return self.anna.request(method, self.url + path, timeout=60, **more)
@@ -53,13 +56,18 @@ def served(
     request: pytest.FixtureRequest, migrated: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("served") / "home"
-    sessions, users = [], (f"anna-{request.param}", f"bob-{request.param}")
+    sessions, users = [], (f"anna-{uuid4().hex[:8]}", f"bob-{uuid4().hex[:8]}")
     for user in users:
         with migrated.connect() as connection:
             token = add_user(connection, user, is_operator=False, now=datetime.now(UTC)).token
         sessions.append(requests.Session())
         sessions[-1].headers["authorization"] = f"Bearer {token}"
-    variables = {"NEON_CONNECTION_STRING": migrated.url, "NEON_SSLMODE": "disable"}
+    variables = {
+        "NEON_CONNECTION_STRING": migrated.url,
+        "NEON_SSLMODE": "disable",
+        "OUTREACH_OPEN_TASKS": "10000",
+        "OUTREACH_REQUESTS_PER_MINUTE": "100000",
+    }
     with RcloneS3(tmp_path_factory.mktemp("buckets")) as rclone:
         store: ObjectStore = LocalStore(home / "store")
         if request.param == "s3":
@@ -73,7 +81,9 @@ def served(
             }
         with outreach_serve(home, variables, workers=1 if request.param == "s3" else 2) as url:
             anna, bob = sessions
-            yield Served(url=url, store=store, postgres=migrated, anna=anna, bob=bob)
+            yield Served(
+                url=url, store=store, postgres=migrated, anna=anna, bob=bob, anna_id=users[0]
+            )
     for session in sessions:
         session.close()
 
@@ -109,9 +119,7 @@ def test_the_whole_way_over_http(served: Served) -> None:
 
 def test_a_signed_url_is_for_these_bytes_alone(served: Served) -> None:
     task_id, upload = served.signed(BODY)
-    key = task_input_key(
-        f"anna-{'s3' if isinstance(served.store, S3Store) else 'local'}", task_id, "primary"
-    )
+    key = task_input_key(served.anna_id, task_id, "primary")
     url, headers = upload["url"], upload["headers"]
 
     def put(url: str, body: bytes, **other: str) -> int:
@@ -147,18 +155,39 @@ def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
     assert served.ask("POST", f"/tasks/{task_id}/cancel").status_code == 200
 
 
-def test_many_clients_hand_in_files_at_once(served: Served) -> None:
-    def hand_in(number: int) -> str:
-        body = b"a\n%d\n" % number
-        with requests.Session() as session:
-            session.headers["authorization"] = str(served.anna.headers["authorization"])
-            primary = {"filename": "f", "size_bytes": len(body)}
-            wanted = {"tool_id": "profile-my-data", "inputs": {"primary": primary}}
-            made = session.post(f"{served.url}/tasks", json=wanted, timeout=60)
-            url = f"{served.url}/tasks/{made.json()['id']}"
-            (upload,) = session.post(f"{url}/upload-urls", timeout=60).json()["uploads"]
-            requests.put(upload["url"], data=body, headers=upload["headers"], timeout=60)
-            return str(session.post(f"{url}/process", timeout=60).json()["status"])
+def test_the_figures_are_of_all_processes(served: Served) -> None:
+    with served.postgres.connect() as connection:
+        name = f"ops-{uuid4().hex[:8]}"
+        token = add_user(connection, name, is_operator=True, now=datetime.now(UTC)).token
+    for asked in range(10):  # a connection each, so that each process gets some
+        headers = {"authorization": f"Bearer {token}", "connection": "close"}
+        text = requests.get(f"{served.url}/metrics", headers=headers, timeout=60).text
+        found = re.search(r'requests_total{method="GET",route="/metrics",status="200"} (\d+)', text)
+        assert int(found[1] if found else 0) == asked
 
+
+def hand_in(served: Served, number: int) -> str:
+    """A small file of one client, from the first request to the last: the task's status."""
+    body = b"a\n%d\n" % number
+    with requests.Session() as session:
+        session.headers["authorization"] = str(served.anna.headers["authorization"])
+        primary = {"filename": "f", "size_bytes": len(body)}
+        wanted = {"tool_id": "profile-my-data", "inputs": {"primary": primary}}
+        made = session.post(f"{served.url}/tasks", json=wanted, timeout=60)
+        url = f"{served.url}/tasks/{made.json()['id']}"
+        (upload,) = session.post(f"{url}/upload-urls", timeout=60).json()["uploads"]
+        requests.put(upload["url"], data=body, headers=upload["headers"], timeout=60)
+        return str(session.post(f"{url}/process", timeout=60).json()["status"])
+
+
+def test_more_tasks_than_by_default_are_open_where_a_setting_allows_them(served: Served) -> None:
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(hand_in, range(24))) == {"QUEUED"}
+        found = list(pool.map(lambda number: hand_in(served, number), range(101)))
+    assert set(found) == {"QUEUED"}
+
+
+@pytest.mark.slow
+def test_five_hundred_tasks_of_32_clients_are_all_taken(served: Served) -> None:
+    with ThreadPoolExecutor(32) as pool:
+        found = list(pool.map(lambda number: hand_in(served, number), range(500)))
+    assert found == ["QUEUED"] * 500

@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 
 from b2_resources.keys import task_input_key, task_output_key
 from outreach_core.errors import RetryableError
+from outreach_core.postgres import Postgres
+from outreach_core.postgres_pool import PostgresPool
 from outreach_core.task_changes import claim_task, complete_task, fail_task
 from outreach_core.task_sweep import expire_tasks
 from outreach_core.tasks import Task, TaskOutput
 from tests.integration.outreach_api.in_process import Api, Pushes, a_request
+from tests.servers.pgbouncer import pgbouncer
 
 REPORT = "data_profile_report.json"
 
@@ -245,6 +250,36 @@ def test_a_user_has_so_many_open_tasks_and_requests(api: Api) -> None:
     assert 200 in answers[:3]
     assert 429 in answers
     assert slow.ask("GET", "/healthz", None).status_code == 200
+
+
+def test_a_database_that_is_away_is_said_without_its_name(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outreach_core.postgres_pool.WAIT_SECONDS", 0.2)
+    gone = Postgres(conninfo="postgresql://u:hunter22@127.0.0.1:1/d", name="NEON_HOST ep-x")
+    with PostgresPool(gone) as pool:
+        away = Api(replace(api.given, database=pool), api.tokens)
+        for path in ("/readyz", "/tasks"):
+            said = away.ask("GET", path)
+            assert code(said) == (503, "SERVICE_UNAVAILABLE")
+            assert "ep-x" not in said.text
+        assert away.ask("GET", "/healthz", None).status_code == 200
+
+
+@pytest.mark.pgbouncer
+def test_the_way_is_the_same_behind_a_transaction_pooler(
+    api: Api, migrated: Postgres, tmp_path: Path
+) -> None:
+    with pgbouncer(migrated, tmp_path) as pooled, PostgresPool(pooled) as pool:
+        behind = Api(replace(api.given, database=pool), api.tokens)
+        completed(behind)
+
+        async def storm(client: httpx.AsyncClient) -> list[httpx.Response]:
+            bearer = api.bearer("anna")
+            posts = [client.post("/tasks", json=a_request(), headers=bearer) for _ in range(40)]
+            return await asyncio.gather(*posts)
+
+        assert {said.status_code for said in behind.all(storm)} == {201}
 
 
 def test_figures_are_for_operators(api: Api) -> None:

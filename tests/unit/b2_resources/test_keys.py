@@ -192,3 +192,19 @@ def test_an_audit_key_says_its_day(day: date) -> None:
 def test_no_other_key_is_an_audit_key(key: str) -> None:
     assert keys.audit_key(date(2026, 11, 21)) == "audit/2026/11/audit_20261121.parquet"
     assert keys.audit_day(key) is None
+
+
+def test_a_tasks_files_lie_below_its_user_under_names_of_ours() -> None:
+    assert keys.task_input_key("anna", "3f0c", "primary") == (
+        "users/anna/tasks/3f0c/inputs/primary.csv"
+    )
+    assert keys.task_output_key("anna", "3f0c", "report.json") == (
+        "users/anna/tasks/3f0c/outputs/report.json"
+    )
+
+
+@pytest.mark.parametrize("part", ["", "..", "a/b", "A", "a\n", "-a", "a.b", "ä"])
+def test_no_id_leads_out_of_a_tasks_folder(part: str) -> None:
+    for user, task in ((part, "3f0c"), ("anna", part)):
+        with pytest.raises(keys.KeyRefusedError):
+            keys.task_input_key(user, task, "primary")

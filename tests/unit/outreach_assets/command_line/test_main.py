@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from outreach_assets.command_line.main import app
 
 HEAVY = "dagster duckdb requests boto3 botocore urllib3 pandas pyarrow psycopg pydantic".split()
+HEAVY += ["fastapi", "uvicorn"]
 
 
 def words_of_every_command() -> Iterator[list[str]]:

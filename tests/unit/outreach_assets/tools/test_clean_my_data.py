@@ -10,8 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from outreach_assets.tools.assignment import ToolLimits
 from outreach_assets.tools.clean_my_data.agents import DEFAULT, Agent
+from outreach_assets.tools.clean_my_data.manifest import CLEAN_MY_DATA
+from outreach_assets.tools.clean_my_data.report import CleaningReport
 from outreach_assets.tools.harmless import harmless
+from outreach_assets.tools.run_tool import ToolRun, run_tool
 from tests.unit.outreach_assets.tools.cleaned import Cleaned, cleaned
 from tests.unit.outreach_assets.tools.handed_in import a_file
 
@@ -122,7 +126,8 @@ def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_report_counts_what_the_log_holds(tmp_path: Path) -> None:
     done = cleaned(tmp_path, LEADS)
-    report = json.loads((done.folder / "cleaning_report.json").read_text(encoding="utf-8"))
+    text = (done.folder / "cleaning_report.json").read_text(encoding="utf-8")
+    report = CleaningReport.model_validate_json(text).model_dump()
     assert (report["schema_version"], report["is_settled"]) == (1, True)
     assert list(report["rows"].values()) == [3, 2, 0, 1]
     agents = {one["agent"]: one for one in report["agents"]}
@@ -161,12 +166,12 @@ def test_parquet_comes_back_with_the_types_its_cells_still_have(tmp_path: Path) 
 def test_a_workbook_comes_back_as_one_without_formulas(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     sheet = book.worksheets[0]
-    sheet.title = "Leads"
+    sheet.title = "History"
     for row in (["n", "zip", "note"], [1.5, "00501", " x "], [2, "25301", "'=1+1"]):
         sheet.append(row)
     book.save(tmp_path / "leads.xlsx")
     done = cleaned(tmp_path, tmp_path / "leads.xlsx")
-    found = openpyxl.load_workbook(done.folder / "cleaned_data.xlsx")["Leads"]
+    found = openpyxl.load_workbook(done.folder / "cleaned_data.xlsx")["History_"]
     assert [list(row) for row in found.values] == [
         ["n", "zip", "note"],
         [1.5, "00501", "x"],
@@ -189,3 +194,16 @@ def test_hostile_values_are_only_text(tmp_path: Path) -> None:
     given = "".join(f'"{value}"\n' for value in values)
     done = cleaned(tmp_path, a_file(tmp_path, f"note\n{given}"))
     assert done.column() == [*values[:2], "gnp.exe", *values[3:]]
+
+
+def test_a_process_of_its_own_does_it_with_parameters_from_a_command_line(tmp_path: Path) -> None:
+    path = a_file(tmp_path, LEADS)
+    run = ToolRun(
+        tool=CLEAN_MY_DATA,
+        inputs={"primary": path},
+        parameters={"agents": "trim,exact_duplicates", "keep_formulas": "true"},
+    )
+    (tmp_path / "run").mkdir()
+    result = run_tool(run, tmp_path / "run", limits=ToolLimits(seconds=60))
+    assert (result.facts["rows_cleaned"], result.facts["cells_changed"]) == (3, 1)
+    assert {one.name for one in result.outputs} <= {one.name for one in CLEAN_MY_DATA.outputs}

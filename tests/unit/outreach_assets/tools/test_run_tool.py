@@ -184,14 +184,13 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
-@on_linux
 @pytest.mark.slow
-def test_a_bomb_within_the_rules_ends_at_the_memory_limit(tmp_path: Path) -> None:
+def test_a_bomb_within_the_rules_ends_at_the_limits(tmp_path: Path) -> None:
     path = tmp_path / "bomb.parquet"
     duckdb.execute(f"""
-        COPY (SELECT repeat('x', 4000000) || (range % 9) AS a, range AS b FROM range(3000))
-        TO '{path}' (FORMAT parquet, COMPRESSION zstd)""")
-    assert path.stat().st_size < 10_000_000
+        COPY (SELECT repeat('x', 1900000) || range AS a, range AS b FROM range(600))
+        TO '{path}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048)""")
+    assert path.stat().st_size < 1_000_000
     code = refusal(tmp_path, path, tool="profile-my-data")
     assert code in (ErrorCode.OUT_OF_MEMORY, ErrorCode.DISK_FULL)
 
