@@ -24,6 +24,7 @@ from outreach_assets.command_line import (
     serve,
     snapshots,
     store,
+    tasks,
     tools,
     users,
 )
@@ -100,6 +101,12 @@ app.add_typer(
     tools.app,
     name="tools",
     epilog="Examples: `outreach tools list` · `outreach tools run profile-my-data leads.csv`",
+)
+app.add_typer(
+    tasks.app,
+    name="tasks",
+    epilog="Examples: `outreach tasks submit leads.csv --tool profile-my-data --wait` · "
+    "`outreach tasks list`",
 )
 
 

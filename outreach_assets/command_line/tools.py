@@ -86,7 +86,7 @@ def run_command(
     inputs = {PRIMARY: file} | ({BASELINE: baseline} if baseline else {})
     try:
         tool = tool_by_id(tool_id)
-        run = ToolRun(tool=tool, inputs=inputs, parameters=_parameters(param or []))
+        run = ToolRun(tool=tool, inputs=inputs, parameters=said_parameters(param or []))
         with run_folder(settings.home / "tools") as folder:
             result = _with_progress(run, folder, settings)
             written = handed_out(result.outputs, out or Path(f"{file.stem}-{tool.id}"))
@@ -109,7 +109,8 @@ def run_command(
         typer.echo(f"{path}")
 
 
-def _parameters(given: Sequence[str]) -> dict[str, object]:
+def said_parameters(given: Sequence[str]) -> dict[str, object]:
+    """What `--param name=value` says, over and over."""
     parameters: dict[str, object] = {}
     for one in given:
         name, equals, value = one.partition("=")
