@@ -12,6 +12,8 @@ import dagster as dg
 from outreach_assets.assets.asked_states import UNFINISHED
 from outreach_assets.jobs import process_task_job
 from outreach_assets.resources import NeonResource
+from outreach_assets.steps.record import NotMigratedError
+from outreach_core.postgres import Postgres, UndefinedTable
 from outreach_core.task_changes import queued_tasks
 from outreach_core.task_runs import TASK_TAG, run_config_of
 from outreach_core.task_sweep import expire_tasks
@@ -35,15 +37,24 @@ LONGEST_PAUSE = timedelta(hours=1)
 def task_uploads_sensor(context: dg.SensorEvaluationContext, neon: NeonResource) -> dg.SensorResult:
     """Ask for a run for each task that waits, in order; first queue again what was lost."""
     now = datetime.now(UTC)  # noqa: TID251 an edge: a tick is now
-    with neon.open().connect() as connection:
-        # Here too, beside the schedule's round: whoever lost their worker has waited enough.
-        expire_tasks(connection, now=now)
-        waiting = queued_tasks(connection, queued_before=now - PUSH_TIME, limit=MOST_AT_ONCE)
+    waiting = _waiting(neon.open(), now)
     runs = _runs_of(context.instance, waiting)
     asked = [_request(one, runs[one]) for one in waiting if _is_due(runs[one], now)]
     return dg.SensorResult(
         run_requests=asked, skip_reason=None if asked else f"{len(waiting)} wait, each has a run"
     )
+
+
+def _waiting(postgres: Postgres, now: datetime) -> list[str]:
+    try:
+        with postgres.connect() as connection:
+            # Here too, beside the schedule's round: whoever lost their worker has waited enough.
+            expire_tasks(connection, now=now)
+            return queued_tasks(connection, queued_before=now - PUSH_TIME, limit=MOST_AT_ONCE)
+    except UndefinedTable:
+        raise NotMigratedError(
+            "the database has no tables for tasks: run `outreach db migrate`"
+        ) from None
 
 
 def _runs_of(

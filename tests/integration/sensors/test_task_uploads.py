@@ -12,6 +12,7 @@ from b2_resources.keys import task_input_key, task_output_key
 from b2_resources.resource import B2Resource
 from outreach_assets.definitions import build_defs
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
+from outreach_assets.steps.record import NotMigratedError
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.settings import Settings
@@ -109,6 +110,15 @@ def test_a_task_is_left_to_the_push_at_first(
     monkeypatch.setattr(task_uploads, "PUSH_TIME", timedelta(minutes=1))
     tasks.queued()
     assert tick(tasks, instance) == []
+
+
+def test_a_database_that_is_not_migrated_says_so(
+    tasks: Place, instance: dg.DagsterInstance
+) -> None:
+    with tasks.postgres.connect() as connection:
+        connection.execute("DROP TABLE shq.task_history, shq.tasks")
+    with pytest.raises(NotMigratedError, match="outreach db migrate"):
+        tick(tasks, instance)
 
 
 def test_the_run_shows_what_it_read_did_and_wrote_and_a_second_has_nothing_to_do(

@@ -1,6 +1,5 @@
 """Tasks that wait for a worker, their files in a folder; what one becomes."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from uuid import uuid4
 
 from b2_resources.keys import TASK_INPUTS, task_input_key, task_output_key
 from b2_resources.local_store import LocalStore
+from b2_resources.object_store import ObjectStore
 from outreach_assets.tools.assignment import ToolLimits
 from outreach_assets.tools.process_task import Processed, TaskPlace, process_task
 from outreach_core.postgres import Postgres
@@ -30,10 +30,12 @@ class TasksAtHand:
 
     postgres: Postgres
     home: Path
+    bucket: ObjectStore | None = None
+    """None for a folder below home."""
 
     @property
-    def store(self) -> LocalStore:
-        return LocalStore(self.home / "store")
+    def store(self) -> ObjectStore:
+        return self.bucket or LocalStore(self.home / "store")
 
     @property
     def place(self) -> TaskPlace:
@@ -55,14 +57,17 @@ class TasksAtHand:
         """A task that waits: these files by input name, and what was said with the request."""
         task_id, inputs = str(uuid4()), []
         for name, body in (files or {"primary": LEADS}).items():
-            self.store.put_bytes(task_input_key("anna", task_id, name), body)
+            key = task_input_key("anna", task_id, name)
+            self.store.put_bytes(key, body)
+            found = self.store.head(key)
             inputs.append(
                 TaskInput(
                     name=name,
                     filename=TASK_INPUTS[name],
                     content_type="text/csv",
                     size_bytes=len(body),
-                    sha256=hashlib.sha256(body).hexdigest(),
+                    sha256=found.sha256,
+                    version=found.version,
                 )
             )
         new = NewTask(

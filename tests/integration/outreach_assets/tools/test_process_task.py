@@ -9,15 +9,19 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from b2_resources.keys import task_input_key
+from b2_resources.s3_store import S3Store
 from outreach_core.task_changes import cancel_task
 from outreach_core.task_sweep import expire_tasks
 from outreach_core.tasks import HEARTBEAT_TIME, Task, TaskStatus
 from tests.integration.outreach_assets.tools.task_at_hand import LEADS, TasksAtHand, clock
+from tests.servers.rclone_s3 import RcloneS3
 
 WORKER = """
 import sys
@@ -29,7 +33,11 @@ at_hand = TasksAtHand(postgres=Postgres(conninfo=conninfo, name="test"), home=Pa
 from outreach_assets.tools.process_task import process_task
 process_task(at_hand.place, task_id, run_id="first")
 """
-LONG = LEADS + b"".join(b"Name %d,WV,%d\n" % (n, n) for n in range(150_000))
+
+
+def long() -> bytes:
+    """A file that takes the tool a while."""
+    return LEADS + b"".join(b"Name %d,WV,%d\n" % (n, n) for n in range(150_000))
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -76,7 +84,7 @@ def test_of_two_workers_at_once_one_does_it(tasks: TasksAtHand) -> None:
 
 
 def test_a_cancelled_task_is_left_and_nothing_is_uploaded(tasks: TasksAtHand) -> None:
-    task = tasks.queued(primary=LONG)
+    task = tasks.queued(primary=long())
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(tasks.process, task)
         wait_until(at_work(tasks, task))
@@ -90,7 +98,7 @@ def test_a_cancelled_task_is_left_and_nothing_is_uploaded(tasks: TasksAtHand) ->
 
 @pytest.mark.slow
 def test_a_task_whose_worker_was_killed_is_done_by_another(tasks: TasksAtHand) -> None:
-    task = tasks.queued(primary=LONG)
+    task = tasks.queued(primary=long())
     with subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE) as worker:
         assert worker.stdin is not None
         words = [tasks.postgres.conninfo, str(tasks.home), task.id]
@@ -134,3 +142,18 @@ def test_a_file_replaced_after_it_was_queued_is_not_worked_on(tasks: TasksAtHand
     tasks.store.put_bytes(task_input_key("anna", task.id, "primary"), LEADS.replace(b"12", b"13"))
     tasks.process(task)
     assert tasks.now_is(task).error_code == "INPUT_REPLACED"
+
+
+def test_in_a_bucket_what_was_pinned_is_what_is_worked_on(
+    tasks: TasksAtHand, tmp_path: Path
+) -> None:
+    with RcloneS3(tmp_path) as rclone:
+        tasks = replace(tasks, bucket=S3Store(rclone.config()))
+        done, replaced = tasks.queued(), tasks.queued()
+        key = task_input_key("anna", replaced.id, "primary")
+        tasks.store.put_bytes(key, LEADS.replace(b"12", b"13"))
+        for task in (done, replaced):
+            tasks.process(task)
+        assert tasks.now_is(done).status is TaskStatus.COMPLETED
+        assert len(tasks.outputs(done)) == 3
+        assert tasks.now_is(replaced).error_code == "INPUT_REPLACED"
