@@ -129,17 +129,19 @@ def build_schedules(settings: Settings, tables: Sequence[Table]) -> Sequence[dg.
 
 
 def _nightly_refresh(cron: str, zone: str, tables: Sequence[Table]) -> dg.ScheduleDefinition:
-    # On at first: without a change it asks for nothing, and puts into a bucket are free.
     @dg.schedule(
-        job=refresh_tables_job, cron_schedule=cron, execution_timezone=zone, default_status=ON
+        job=refresh_tables_job,
+        cron_schedule=cron,
+        execution_timezone=zone,
+        default_status=ON,
+        description="Once a night, after the day's intake has ended in every US time zone but two: "
+        "the states that have changed. On at first: without a change it asks for nothing, and puts "
+        "into a bucket are free.",
     )
     def nightly_refresh_schedule(
         context: dg.ScheduleEvaluationContext, neon: NeonResource, b2: B2Resource
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        """The states whose rows, rules or engine have changed since their last run.
-
-        At night, after the day's intake has ended in every US time zone but two.
-        """
+        """The states whose rows, rules or engine have changed since their last run."""
         busy = busy_states(context.instance)
         changed = changed_states(neon.open(), tables, place_published_to(b2.create_store()))
         wanted = {state: found for state, found in changed.items() if state not in busy}

@@ -6,6 +6,7 @@ The settings and what must agree among them are in settings.py. Messages are the
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -198,7 +199,17 @@ def shares_by_state(value: object) -> object:
             (state,) = checked_states([found[1]])
         except UnknownStateError as error:
             raise ValueError(str(error)) from None
+        if state in shares:
+            raise ValueError(f"{state} is named twice")
         shares[state] = float(found[2])
+    return shares
+
+
+def parts_of_a_whole(shares: Mapping[str, float]) -> Mapping[str, float]:
+    """None above 1: a percentage by mistake would switch the check off."""
+    for state, share in shares.items():
+        if share > 1:
+            raise ValueError(f"{state} is {share:g}: expected a share, 0 to 1")
     return shares
 
 

@@ -24,9 +24,10 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from outreach_core import alert_settings, setting_values
+from outreach_core.backup_settings import BackupSettings
 from outreach_core.connection_string import parts_of
 from outreach_core.errors import SettingsError
 from outreach_core.setting_problems import (
@@ -34,6 +35,9 @@ from outreach_core.setting_problems import (
     SettingProblem,
     WrongSettingsError,
 )
+
+NUMBER_ERRORS = ("int_", "float_", "finite_", "greater_", "less_")
+"""How pydantic's errors for what is no number, or out of bounds, begin."""
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 """Where workspace.yaml and dagster.yaml lie."""
@@ -85,7 +89,7 @@ def _word(known: Iterable[str]) -> BeforeValidator:
 Schedule = Annotated[str, AfterValidator(setting_values.cron_schedule)]
 
 
-class Settings(BaseSettings):
+class Settings(BackupSettings):
     """What the environment says. Field names are the variables' names in lower case."""
 
     model_config = SettingsConfigDict(
@@ -128,11 +132,14 @@ class Settings(BaseSettings):
     outreach_storage_budget_dollars: float = Field(default=10.0, ge=0)
     outreach_keep_snapshots: int = Field(default=30, ge=1)
     outreach_keep_days: int = Field(default=90, ge=0, le=36500)
-    outreach_max_bad_share: float = Field(default=0.15, ge=0, le=1)
+    outreach_max_bad_share: float = Field(default=0.15, ge=0, le=1, allow_inf_nan=False)
     outreach_max_bad_share_by_state: Annotated[
-        Mapping[str, float], NoDecode, BeforeValidator(setting_values.shares_by_state)
+        Mapping[str, float],
+        NoDecode,
+        BeforeValidator(setting_values.shares_by_state),
+        AfterValidator(setting_values.parts_of_a_whole),
     ] = Field(default_factory=dict)
-    outreach_max_row_change: float = Field(default=0.30, ge=0)
+    outreach_max_row_change: float = Field(default=0.30, ge=0, allow_inf_nan=False)
     outreach_max_row_change_by_state: Annotated[
         Mapping[str, float], NoDecode, BeforeValidator(setting_values.shares_by_state)
     ] = Field(default_factory=dict)
@@ -325,9 +332,10 @@ def _problems(error: ErrorDetails) -> list[SettingProblem]:
 
 
 def _expected(error: ErrorDetails) -> str:
-    if not error["type"].startswith(("int_", "greater_", "less_")):
+    if not error["type"].startswith(NUMBER_ERRORS):
         return error["msg"].removeprefix("Value error, ")
     limits = Settings.model_json_schema()["properties"][str(error["loc"][0])]
     limits = limits if "type" in limits else limits["anyOf"][0]  # `… | None`
     most = f" to {limits['maximum']}" if "maximum" in limits else " or more"
-    return f"expected a whole number, {limits['minimum']}{most}"
+    kind = "a whole number" if limits["type"] == "integer" else "a number such as 0.15"
+    return f"expected {kind}, {limits['minimum']}{most}"

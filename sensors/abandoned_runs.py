@@ -12,7 +12,12 @@ from outreach_assets.steps.published import repair
 from outreach_assets.steps.record import OpenRun, sweep_abandoned
 
 
-@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Closes runs that died at work and takes back what they half published, before the "
+    "state's next run would. On at first: one question to Postgres.",
+)
 def abandoned_runs_sensor(
     context: dg.SensorEvaluationContext, neon: NeonResource, b2: B2Resource
 ) -> dg.SkipReason:

@@ -61,7 +61,12 @@ class Memory:
         return json.dumps(asdict(self))
 
 
-@dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells people of held and failed states and runs, failed checks and stale assets, "
+    "once each. On at first: it does nothing while no OUTREACH_ALERT_ setting names a channel.",
+)
 def alerts_sensor(
     context: dg.SensorEvaluationContext, neon: NeonResource, b2: B2Resource, alerts: AlertsResource
 ) -> dg.SensorResult:

@@ -23,9 +23,13 @@ INTERVAL_SECONDS = 300
 def build_changed_states_sensor(tables: Sequence[Table]) -> dg.SensorDefinition:
     """The sensor; `tables` carry the rules that rows are judged by."""
 
-    # Off until somebody switches it on: each tick reads every row, which keeps a Neon compute busy
-    # that is billed by the hour. The nightly schedule reads them once.
-    @dg.sensor(job=refresh_tables_job, minimum_interval_seconds=INTERVAL_SECONDS)
+    @dg.sensor(
+        job=refresh_tables_job,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        description="Asks for a run of the states that have changed, within minutes. Off at first: "
+        "each look reads every row, which keeps a Neon compute busy that is billed by the hour; "
+        "nightly_refresh_schedule looks once a night.",
+    )
     def changed_states_sensor(
         context: dg.SensorEvaluationContext, neon: NeonResource, b2: B2Resource
     ) -> dg.SensorResult:

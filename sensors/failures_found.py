@@ -17,6 +17,8 @@ PAUSE_SECONDS = 600
     job=export_failures_job,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for an export when failures wait and no refresh is finding more. On at "
+    "first: without a new failure nothing is put.",
 )
 def failures_found_sensor(
     context: dg.SensorEvaluationContext, neon: NeonResource

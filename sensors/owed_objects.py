@@ -10,7 +10,12 @@ from outreach_assets.resources import NeonResource
 from outreach_core.audit import SOURCE, STORE_RECONCILED, AuditEvent, open_log, write_event
 
 
-@dg.sensor(minimum_interval_seconds=300, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Brings to a hybrid store's bucket what an outage kept from it. On at first: it "
+    "asks no server while nothing is owed.",
+)
 def owed_objects_sensor(b2: B2Resource, neon: NeonResource) -> dg.SkipReason:
     """Reconcile, as `outreach store reconcile` does; asks no server while nothing is owed."""
     store = b2.create_store()

@@ -34,7 +34,12 @@ TAGS = {
 }
 
 
-@dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes how each run ended into the audit log. On at first: without it the log has "
+    "only the states' own rows.",
+)
 def run_outcomes_sensor(context: dg.SensorEvaluationContext, neon: NeonResource) -> dg.SensorResult:
     """Write what has ended; the cursor, a time, moves on only when the database has taken it."""
     after = datetime.fromisoformat(context.cursor) if context.cursor else None

@@ -177,6 +177,13 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     }
 
 
+def test_a_sensor_and_a_schedule_say_why_they_are_on_or_off_at_first() -> None:
+    defs = build_defs(Settings())
+    for clock in (*(defs.sensors or ()), *(defs.schedules or ())):
+        at_first = "On" if clock.default_status.value == "RUNNING" else "Off"
+        assert f"{at_first} at first: " in (clock.description or ""), clock.name
+
+
 def test_states_per_run_cuts_a_backfill_into_runs() -> None:
     assert (
         build_tables(None, TABLES, KillSwitches()).backfill_policy == dg.BackfillPolicy.single_run()

@@ -106,8 +106,8 @@ def _facts(postgres: Postgres, done: Sequence[ExportedBatch]) -> Metadata:
     stats = failure_stats(postgres, Wanted())
     reasons = [
         dg.TableRecord({"of": kind, "reason": reason, "records": count})
-        for kind, counts in stats.by_reason.items()
-        for reason, count in counts.items()
+        for reason, counts in stats.by_reason.items()
+        for kind, count in counts.items()
     ]
     reasons.sort(key=lambda record: -int(str(record.data["records"])))
     keys = [dg.TableRecord({"key": one.key, "rows": one.rows}) for one in done[:SHOWN]]

@@ -17,6 +17,7 @@ from outreach_assets.steps.kill_switches import KillSwitches, Tripped, tripped
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.record import Status
 from outreach_assets.steps.still_exported import is_published
+from outreach_assets.steps.upload import drop_unpublished
 from outreach_assets.steps.validate import StateVerdict
 from outreach_assets.tables.table import Table
 from outreach_core.errors import OutreachError, PermanentError
@@ -79,6 +80,7 @@ def keep_aside(
         if isinstance(there, OutreachError):
             raise there
         receipt = set_aside(store, exports, manifest, there.held)
+        drop_unpublished(exports, manifest.state, there.versions)
     except OutreachError as problem:
         work.fail(manifest.state, problem)
         return

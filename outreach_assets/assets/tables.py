@@ -254,13 +254,10 @@ def _export(
     if work.last is Step.EXPORT:
         for state in unheld:
             work.end(state, Status.JUDGED, **counts(manifests[state]))
-        for state in work.states:
-            work.end(
-                state,
-                Status.HELD,
-                error="; ".join(work.held[state]),
-                **row_counts(manifests[state]),
-            )
+        for state in states:
+            if state in work.held:
+                error = "; ".join(work.held[state])
+                work.end(state, Status.HELD, error=error, **row_counts(manifests[state]))
     progress.advanced(states, metadata.sizes(manifests.values()))
     return list(manifests.values())
 

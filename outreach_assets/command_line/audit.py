@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from outreach_core.settings import Settings
 
 BROKEN = 1
-SHOWN = ("who", "run_id", "state", "status", "job", "key", "keys", "rows", "error")
+SHOWN = ("who", "run_id", "state", "status", "released", "job", "key", "keys", "rows", "error")
 """What the table shows of an event's details; --json shows all."""
 
 app = typer.Typer(no_args_is_help=True, help="What happened, who did it, and the proof of both.")
@@ -136,4 +136,10 @@ def _export(settings: "Settings", day: date | None) -> "list[Mapping[str, object
 
 
 def _shown(details: "Mapping[str, object] | None") -> str:
-    return ", ".join(f"{name} {details[name]}" for name in SHOWN if details and name in details)
+    return ", ".join(_said(name, details[name]) for name in SHOWN if details and name in details)
+
+
+def _said(name: str, value: object) -> str:
+    if name == "released" and isinstance(value, dict):
+        return f"released by {value['by']}: {value['because']}"
+    return f"{name} {value}"

@@ -14,10 +14,10 @@ from typing import Annotated
 
 import typer
 
-from outreach_assets.command_line import leash
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.instance import prepare_home
 from outreach_assets.command_line.ports import refuse_taken
+from outreach_core import leash
 from outreach_core.errors import PermanentError
 from outreach_core.sample_choices import ExistingRows, SampleRefusedError, SampleSize
 

@@ -13,12 +13,14 @@ import typer
 from outreach_assets.command_line import (
     alerts,
     audit,
+    backup,
     database,
     demo,
     dev,
     doctor,
     failures,
     morning,
+    policies,
     refresh,
     rules,
     serve,
@@ -32,7 +34,8 @@ from outreach_core.errors import OutreachError, SettingsError
 from outreach_core.states import UnknownStateError
 
 FAILED, WRONG_SETTINGS, INTERRUPTED = 1, 2, 130
-"""Exit codes beside 0, and beside 3: a run with states that were not published (refresh.py)."""
+"""Exit codes beside 0, and beside 3: a run with states that were not published (refresh.py), a
+backup with files that are not there (backup.py)."""
 
 MISTAKES = (SettingsError, UnknownStateError)
 """What the person at the keyboard asked for wrongly."""
@@ -107,6 +110,16 @@ app.add_typer(
     name="tasks",
     epilog="Examples: `outreach tasks submit leads.csv --tool profile-my-data --wait` · "
     "`outreach tasks list`",
+)
+app.add_typer(
+    policies.app,
+    name="policies",
+    epilog="Examples: `outreach policies list` · `outreach policies add docs /srv/docs --to local`",
+)
+app.add_typer(
+    backup.app,
+    name="backup",
+    epilog="Examples: `outreach backup run` · `outreach backup status`",
 )
 
 

@@ -93,8 +93,10 @@ def run(
     outcome = refresh_states(settings, states, release)
     if as_json:
         print_json(as_object(outcome))
-    else:
+    elif states:
         print_outcome(outcome)
+    else:
+        typer.echo("nothing has changed")
     if outcome.error:
         typer.secho(f"error: {outcome.error}", fg="red", err=True)
     raise typer.Exit(outcome.exit_code)

@@ -145,12 +145,13 @@ def failure_batches(postgres: Postgres, *, limit: int) -> list[Batch]:
 
 @contextmanager
 def migrated(postgres: Postgres) -> Iterator[None]:
-    """Raise NotMigratedError when the tables or columns of the export are not there."""
+    """Raise NotMigratedError when tables or columns of the log or its export are not there."""
     try:
         yield
     except (UndefinedTable, UndefinedSchema, UndefinedColumn):
         raise NotMigratedError(
-            f"{postgres.name} lacks what the export of failures needs: run `outreach db migrate`"
+            f"{postgres.name} lacks what the failures log and its export need: "
+            "run `outreach db migrate`"
         ) from None
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outreach_assets.steps.extract import STATE
+from outreach_assets.steps.failure_batches import migrated
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.steps.validate import REASONS
 from outreach_assets.tables.table import Table, Verdict, quoted
@@ -76,12 +77,12 @@ def record_failures(
     """Log the bad rows that lie in DuckDB; by table name and state, what came of it.
 
     All of them or none. A row without a key cannot be told apart and is left out: the check of the
-    keys reports it. Raises what `Postgres.connect` raises.
+    keys reports it. Raises NotMigratedError and what `Postgres.connect` raises.
     """
     folder = Path(duck.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])
     found = {table.name: _write_found(duck, table, folder) for table in tables}
     try:
-        with postgres.connect() as connection:
+        with postgres.connect() as connection, migrated(postgres):
             return {
                 t.name: _record(connection, t, found[t.name], states, version, run_id)
                 for t in tables

@@ -12,7 +12,7 @@ from outreach_assets.steps.manifest import Manifest
 
 
 def set_aside(store: ObjectStore, exports: Path, manifest: Manifest, older: tuple[str, ...]) -> str:
-    """Put a held version beside the published ones and take it out of exports/.
+    """Put a held version, which lies under exports/, beside the published ones.
 
     The receipt comes last. `older` are the keys of versions held before, which this one replaces.
     Returns the receipt's key.
@@ -31,9 +31,6 @@ def set_aside(store: ObjectStore, exports: Path, manifest: Manifest, older: tupl
     put_files(store, uploads, workers=len(uploads))
     store.put_bytes(receipt, manifest.body, metadata=marks)
     let_go(store, tuple(set(older) - {receipt, *(upload.key for upload in uploads)}))
-    for file in manifest.files:
-        (exports / file.key).unlink(missing_ok=True)
-    (exports / manifest.key).unlink(missing_ok=True)
     return receipt
 
 

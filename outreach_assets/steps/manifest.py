@@ -149,7 +149,11 @@ def read_manifest(body: bytes, where: str) -> Manifest:
     except ValidationError as error:
         problem = error.errors()[0]
         at = ".".join(str(part) for part in problem["loc"])
-        raise ManifestUnreadableError(f"{where} is no manifest: {at} {problem['msg']}") from None
+        wrong = f"{at}: {problem['msg']}" if at else problem["msg"]
+        raise ManifestUnreadableError(
+            f"{where} is no manifest ({wrong}): recover its earlier version in the bucket, or "
+            "`outreach store rm` it when no run wrote it"
+        ) from None
 
 
 def latest_manifest(

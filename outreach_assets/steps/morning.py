@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from b2_resources import keys
-from b2_resources.object_store import ObjectMissingError, ObjectStore
+from b2_resources.object_store import (
+    ObjectMissingError,
+    ObjectStore,
+    StoreRefusedError,
+    StoreUnreachableError,
+)
 from outreach_assets.steps.alerts import Alert, list_alerts
 from outreach_assets.steps.failure_batches import waiting_failures
 from outreach_assets.steps.failure_kinds import FailureType
@@ -104,13 +109,17 @@ def find_morning(
     endings = {details["state"]: details for (details,) in rows}
     there = look_at(store, ALL_STATES)
     states = [_state(state, endings.get(state), there[state]) for state in ALL_STATES]
-    away = sorted({str(one) for one in there.values() if isinstance(one, OutreachError)})
+    errors = [one for one in there.values() if isinstance(one, OutreachError)]
+    is_away = any(isinstance(one, StoreUnreachableError | StoreRefusedError) for one in errors)
     manifests = [one.newest for one in states if one.newest is not None]
-    differing, objects = ({}, 0) if away else _differing(store, manifests)
+    differing, objects = ({}, 0) if is_away else _differing(store, manifests)
     return Morning(
         at=now,
         states=states,
-        problems=[*away, *(f"{key} {problem}" for key, problem in differing.items())],
+        problems=[
+            *sorted({str(one) for one in errors}),
+            *(f"{key} {problem}" for key, problem in differing.items()),
+        ],
         objects=objects,
         reasons=broken_over_time(exports, tables, points=POINTS),
         alerts=list_alerts(postgres, only_open=True, most=MOST_ALERTS),

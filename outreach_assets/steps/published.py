@@ -48,12 +48,21 @@ def look(store: ObjectStore, state: str) -> InStore:
 
 
 def look_at(store: ObjectStore, states: Sequence[str]) -> dict[str, InStore | OutreachError]:
-    """Several states at once; one's error does not hide the others."""
+    """Several states at once; one's error does not hide the others.
+
+    Except that nothing more is asked once the store cannot be reached: each state would wait for
+    it a minute anew.
+    """
+    gone: list[OutreachError] = []
 
     def one(state: str) -> InStore | OutreachError:
+        if gone:
+            return gone[0]
         try:
             return look(store, state)
         except OutreachError as error:
+            if isinstance(error, StoreUnreachableError):
+                gone.append(error)
             return error
 
     with ThreadPoolExecutor(WORKERS) as pool:

@@ -7,7 +7,7 @@ between is mended by `repair`, which the next run of that state calls first (at_
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -121,16 +121,20 @@ def settle_exports(exports: Path, published: Published) -> None:
                     version.unlink()
             for left in newest.parent.glob(".*.part"):  # by a run that was killed
                 left.unlink()
-        # The other receipts are of exports that were never published.
-        known = {manifest.version, *published.versions}
-        for receipt in (exports / keys.manifests_prefix(manifest.state)).glob("*.json"):
-            if receipt.stem not in known:
-                receipt.unlink()
-        for changes in (exports / keys.changes_prefix(manifest.state)).glob("*.parquet"):
-            place = keys.changes_place(changes.relative_to(exports).as_posix())
-            if place is None or place.version not in known:
-                changes.unlink()
+        drop_unpublished(exports, manifest.state, {manifest.version, *published.versions})
         write_whole(exports / manifest.key, manifest.body)
+
+
+def drop_unpublished(exports: Path, state: str, published: Collection[str]) -> None:
+    """Remove from exports/ what was held, or exported by a run that died: history counts receipts.
+
+    `published` are the versions that stay. Raises OSError.
+    """
+    for path in (exports / keys.state_prefix(state)).rglob("*.*"):
+        key = path.relative_to(exports).as_posix()
+        place = keys.manifest_place(key) or keys.changes_place(key) or keys.snapshot_place(key)
+        if place is not None and place.version is not None and place.version not in published:
+            path.unlink()
 
 
 def _link(version: Path, newest: Path) -> None:

@@ -29,8 +29,9 @@ def refresh_workbench(home: Path, exports: Path) -> Path | None:
     """Make the file anew over what exports/ holds; None while it shows no snapshot.
 
     Views: `companies_good`, `companies_bad`, `people_good`, `people_bad` (the file's columns and
-    `outreach_state`), `snapshots` (one row per snapshot, file and state) and `reasons_by_snapshot`
-    (one row per snapshot, state and rule: how many rows broke it, of how many).
+    `outreach_state`), `snapshots` (one row per snapshot, file and state), `reasons_by_snapshot`
+    (one row per snapshot, state and rule: how many rows broke it, of how many) and
+    `reasons_over_time` (the same over all states whenever one was published).
     """
     views = [(table.judged(v), f"{table.name}/{v}") for table in TABLES for v in Verdict]
     # Without a newest file of each kind, as when nothing could be published yet, no view can be.
@@ -60,6 +61,7 @@ def _make(part: Path, exports: Path, views: Sequence[tuple[str, str]]) -> None:
             duck.execute(_rows_view(exports, view, folder))
         duck.execute(_snapshots_view(exports))
         duck.execute(_reasons_view(exports))
+        duck.execute(REASONS_OVER_TIME)
 
 
 def _rows_view(exports: Path, view: str, folder: str) -> str:
@@ -101,6 +103,24 @@ def _reasons_view(exports: Path) -> str:
             rule_fingerprints[entry.key] AS rule_fingerprint
         FROM broken LEFT JOIN (VALUES {tables}) AS rule (name, table_name)
             ON rule.name = entry.key"""
+
+
+# Only states that have changed are published, so a night's own rows are no total.
+REASONS_OVER_TIME = """
+    CREATE VIEW reasons_over_time AS
+    WITH moments AS (
+        SELECT moment.published_at AS moment, states.outreach_state
+        FROM (SELECT DISTINCT published_at FROM reasons_by_snapshot) AS moment,
+            (SELECT DISTINCT outreach_state FROM reasons_by_snapshot) AS states),
+    newest AS (
+        SELECT moment, snapshot.*
+        FROM moments ASOF JOIN (
+            SELECT DISTINCT outreach_state, published_at FROM reasons_by_snapshot) AS snapshot
+            ON moments.outreach_state = snapshot.outreach_state AND moment >= published_at)
+    SELECT moment AS published_at, table_name, reason, severity,
+        sum(rows)::BIGINT AS rows, sum(of_rows)::BIGINT AS of_rows
+    FROM newest JOIN reasons_by_snapshot USING (outreach_state, published_at)
+    GROUP BY ALL"""
 
 
 def _receipts(exports: Path) -> str:

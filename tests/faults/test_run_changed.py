@@ -15,6 +15,7 @@ def test_what_has_changed_is_run_and_nothing_else(workplace: Workplace) -> None:
     assert list(workplace.run(*CHANGED).statuses) == list(ALL_STATES)
     nothing = workplace.run(*CHANGED)
     assert (nothing.code, nothing.statuses) == (0, {})
+    assert workplace.run("run", "--changed").out == "nothing has changed\n"
     workplace.touch(["PA", "WV"])
     assert workplace.run(*CHANGED).statuses == {"PA": "published", "WV": "published"}
 

@@ -116,13 +116,29 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_RETENTION_SCHEDULE": "4 4 * * *",
         "OUTREACH_MORNING_REPORT_SCHEDULE": "5 4 * * *",
         "OUTREACH_TASK_UPKEEP_SCHEDULE": "6 4 * * *",
+        "OUTREACH_BACKUP_LOCAL_FOLDER": str(tmp_path / "backups"),
+        "OUTREACH_BACKUP_LOCAL_OPTIONS": "transfers=2",
+        "OUTREACH_BACKUP_REMOTES": "dropbox:backups,nas:a/b",
+        "OUTREACH_BACKUP_REMOTES_OPTIONS": "bandwidth=1.5M:off",
+        "OUTREACH_RCLONE": "/usr/bin/rclone",
+        "OUTREACH_RCLONE_CONFIG": "/etc/rclone.conf",
     }
+    for name in ("AWS_S3", "BACKBLAZE_B2", "SCALEWAY"):
+        values |= {
+            f"OUTREACH_BACKUP_{name}_BUCKET": f"{name.lower().replace('_', '-')}/some/prefix",
+            f"OUTREACH_BACKUP_{name}_ENDPOINT": "https://s3.example.test",
+            f"OUTREACH_BACKUP_{name}_REGION": "eu-central-1",
+            f"OUTREACH_BACKUP_{name}_KEY_ID": "AKIA",
+            f"OUTREACH_BACKUP_{name}_SECRET": "hunter22",
+            f"OUTREACH_BACKUP_{name}_OPTIONS": "storage_class=GLACIER,bandwidth=10M,transfers=7",
+        }
     assert values.keys() == set(variable_names())
     settings = load(**values)
     for name, value in values.items():
         found = getattr(settings, name.lower())
         if isinstance(found, dict):
-            found = ",".join(f"{state}={share}" for state, share in found.items())
+            equals = ":" if name == "OUTREACH_BACKUP_REMOTES" else "="
+            found = ",".join(f"{key}{equals}{said}" for key, said in found.items())
         assert str(found.get_secret_value() if isinstance(found, SecretStr) else found) == value
 
 
@@ -145,6 +161,11 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("STORAGE_MODE", "ftp", "local, s3, hybrid"),
         ("NEON_SSLMODE", "requird", "did you mean require"),
         ("OUTREACH_MAX_BAD_SHARE_BY_STATE", "WV:0.5", "such as WY=0.25,PR=0.5"),
+        ("OUTREACH_MAX_BAD_SHARE_BY_STATE", "WV=25", "WV is 25: expected a share, 0 to 1"),
+        ("OUTREACH_MAX_BAD_SHARE_BY_STATE", "WV=0.2,wv=0.3", "WV is named twice"),
+        ("OUTREACH_MAX_BAD_SHARE", "15", "a number such as 0.15, 0 to 1"),
+        ("OUTREACH_MAX_BAD_SHARE", "15%", "a number such as 0.15, 0 to 1"),
+        ("OUTREACH_MAX_ROW_CHANGE", "inf", "a number such as 0.15, 0 or more"),
         ("OUTREACH_MAX_ROW_CHANGE_BY_STATE", "XX=0.5", "unknown state XX"),
         ("OUTREACH_COMPANY_NOT_VALID", "eror", "did you mean error"),
         ("NEON_PORT", "5432x", "a whole number, 1 to 65535"),
@@ -164,6 +185,13 @@ def test_quotes_and_spaces_around_a_value_are_named(load: Load, name: str, wrapp
         ("B2_BUCKET", "s3://my-bucket", "name alone"),
         ("B2_BUCKET", "my-bucket/folder", "name alone"),
         ("B2_VALIDATION_FAILURES_PREFIX", "/bad", "the beginning of a key"),
+        ("OUTREACH_BACKUP_AWS_S3_BUCKET", "s3://my-bucket", "name alone"),
+        ("OUTREACH_BACKUP_AWS_S3_ENDPOINT", "http://s3.example.test", "write https://"),
+        ("OUTREACH_BACKUP_SCALEWAY_ENDPOINT", "https://s3.example.test/b", "a host alone"),
+        ("OUTREACH_BACKUP_SCALEWAY_OPTIONS", "transfers=0", "expected any of storage_class"),
+        ("OUTREACH_BACKUP_SCALEWAY_OPTIONS", "transfer=4", "expected any of storage_class"),
+        ("OUTREACH_BACKUP_LOCAL_OPTIONS", "bandwidth=fast", "bandwidth=10M"),
+        ("OUTREACH_BACKUP_REMOTES", "dropbox", "name:path"),
         ("B2_VALIDATION_FAILURES_PREFIX", "a/../b", "the beginning of a key"),
         ("OUTREACH_HOME", "~nobody-of-that-name/x", "no user of that name"),
         ("OUTREACH_STATES_PER_RUN", "0", "1 or more"),

@@ -36,9 +36,10 @@ class ChainAtHand:
         states: Sequence[str] = ALL_STATES,
         *,
         config: Mapping[str, Any] | None = None,
+        selection: Sequence[str] | None = None,
         **settings: Any,
     ) -> dg.ExecuteInProcessResult:
-        """The whole chain over neighbouring states; failing is a result too."""
+        """The chain, or the selected assets, over neighbouring states; failing is a result too."""
         self._let_a_second_pass()
         resources = {
             "neon": NeonResource(connection_string=self.postgres.url),
@@ -49,6 +50,7 @@ class ChainAtHand:
         return defs.resolve_job_def(REFRESH_TABLES).execute_in_process(
             instance=self.instance,
             raise_on_error=False,
+            asset_selection=selection and [dg.AssetKey.from_user_string(key) for key in selection],
             tags={
                 "dagster/asset_partition_range_start": states[0],
                 "dagster/asset_partition_range_end": states[-1],

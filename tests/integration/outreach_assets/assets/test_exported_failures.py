@@ -53,6 +53,8 @@ def test_what_a_run_has_found_is_asked_for_exported_once_and_not_asked_for_again
     [event] = exported(chain).asset_materializations_for_node("validation_failures")
     assert event.asset_key == EXPORTED_FAILURES
     assert event.metadata["dagster/row_count"].value == 1
+    [reason] = event.metadata["open_reasons"].records  # type: ignore[attr-defined]
+    assert reason.data == {"of": "company", "reason": "Missing website", "records": 1}
     [key] = [stored.key for stored in chain.store.list_objects("bad-rows/")]
     [row] = json.loads(get_bytes(chain.store, key))
     assert (row["company_id"], row["fail_reason"]) == ("bad", "Missing website")

@@ -7,6 +7,7 @@ import pytest
 
 from b2_resources import keys
 from b2_resources.object_store import get_bytes
+from outreach_assets.steps import batches
 from outreach_assets.steps.manifest import all_manifests, read_manifest
 from tests.given import Row, a_company, a_person, given_rows, given_sql
 from tests.integration.outreach_assets.assets.chain_at_hand import ChainAtHand
@@ -116,6 +117,26 @@ def test_what_is_held_lies_aside_with_its_reasons_until_the_state_is_published(
     assert held_files(chain) == []
 
 
+def test_what_dead_runs_exported_is_in_no_history_once_the_state_is_held(
+    chain: ChainAtHand,
+) -> None:
+    given_companies(chain, 10)
+    chain.run(["WV"])
+    exports = chain.home / "exports"
+    [version] = versions(chain)
+    dead = "20250101000000"
+    for key in [
+        keys.manifest_key("WV", version),
+        keys.snapshot_key("WV", "people", "bad", version),
+    ]:
+        (exports / key.replace(version, dead)).write_bytes((exports / key).read_bytes())
+    given_companies(chain, 0, 9, first=100)
+    assert chain.endings(chain.run(["WV"]))["WV"]["status"] == "held"
+    receipts = (exports / keys.manifests_prefix("WV")).iterdir()
+    assert [receipt.stem for receipt in receipts] == [version]
+    assert list(exports.rglob(f"*{dead}*")) == []
+
+
 def test_a_version_held_later_takes_the_place_of_the_one_before(chain: ChainAtHand) -> None:
     given_companies(chain, 1, 9)
     chain.run(["WV"])
@@ -178,6 +199,25 @@ def test_the_bad_rows_of_a_held_state_reach_the_failures_log(chain: ChainAtHand)
             "GROUP BY 1 ORDER BY 1"
         ).fetchall()
     assert counted == [("company", 9), ("person", 1)]
+
+
+def test_what_is_exported_only_is_held_in_every_batch(
+    chain: ChainAtHand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "SHARE_OF_MEMORY", 1e-9)  # each state in a batch of its own
+    for state in STATES:
+        given_companies(chain, 10, 10 * (state == "VI"), state=state)
+    result = chain.run(STATES, selection=["parquet/companies_good"])
+    statuses = {state: ending["status"] for state, ending in chain.endings(result).items()}
+    assert statuses == {**dict.fromkeys(STATES, "judged"), "VI": "held"}
+
+
+def test_a_database_that_was_never_migrated_is_told_so(chain: ChainAtHand) -> None:
+    given_companies(chain, 1)
+    given_sql(chain.postgres, "ALTER TABLE shq.validations RENAME TO gone")
+    ending = chain.endings(chain.run(["WV"]))["WV"]
+    assert ending["status"] == "failed"
+    assert "outreach db migrate" in ending["error"]
 
 
 def test_the_audit_row_says_how_many_rows_more_there_are(chain: ChainAtHand) -> None:

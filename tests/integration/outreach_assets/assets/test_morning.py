@@ -62,6 +62,16 @@ def test_a_file_that_is_not_as_published_is_named(chain: ChainAtHand) -> None:
     ]
 
 
+def test_a_receipt_that_cannot_be_read_hides_no_other_state(chain: ChainAtHand) -> None:
+    given_a_night(chain)
+    chain.store.put_bytes(keys.manifest_key("WY", "20261231000000"), b"{")
+    chain.store.delete(keys.newest_key("WV", "people", "bad"))
+    found = morning(chain)
+    assert [problem.split()[-1] for problem in found.problems][-1] == "missing"
+    assert "20261231000000.json is no manifest (Invalid JSON" in found.problems[0]
+    assert found.objects > 0
+
+
 def test_the_asset_puts_the_page_where_people_look_and_checks_the_bucket(
     chain: ChainAtHand,
 ) -> None:

@@ -8,7 +8,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from outreach_assets.command_line.main import app
-from outreach_core.audit import operator
+from outreach_core.audit import (
+    SOURCE,
+    VALIDATION_RUN,
+    AuditEvent,
+    open_log,
+    operator,
+    write_event,
+)
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from tests.tampering import given_days, given_events, tamper
@@ -66,6 +73,20 @@ def test_events_are_listed_by_what_is_asked(outreach: Command, postgres: Postgre
     assert events(outreach, "--since", "2999-01-01") == []
     assert events(outreach, "--state", "wv", "--run", "r") == []
     assert "mine" in outreach("audit", "list").output
+
+
+def test_a_release_is_listed_with_who_and_why(
+    outreach: Command, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = {"by": "sam@laptop", "because": "agreed with sales", "held_for": []}
+    details = {"state": "WV", "status": "published", "released": released}
+    with open_log(postgres) as connection:
+        write_event(
+            connection,
+            AuditEvent(event_type=VALIDATION_RUN, event_source=SOURCE, details=details),
+        )
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "released by sam@laptop: agreed with sales" in outreach("audit", "list").output
 
 
 def test_a_log_is_exported_verified_and_found_altered(

@@ -123,6 +123,18 @@ def test_a_reason_is_plotted_over_weeks_with_one_query(tmp_path: Path) -> None:
     ]
 
 
+def test_a_reason_over_time_counts_the_states_that_were_not_published_too(tmp_path: Path) -> None:
+    bad = {"company_name": None}
+    wv, pa = a_company(**bad), a_company("p", outreach_state="PA", **bad)
+    published(tmp_path, export_raw(tmp_path, [wv, pa], states=("PA", "WV"), version=V1))
+    published(tmp_path, export_raw(tmp_path, [wv, a_company("c2", **bad)], version=V2))
+    assert rows(
+        refreshed(tmp_path),
+        "SELECT rows, of_rows FROM reasons_over_time WHERE reason = 'company_name_missing' "
+        "ORDER BY published_at",
+    ) == [(2, 2), (3, 3)]
+
+
 def test_a_reader_keeps_what_it_has_open_while_the_file_is_replaced(tmp_path: Path) -> None:
     published(tmp_path, export_raw(tmp_path, [a_company()]))
     with duckdb.connect(str(refreshed(tmp_path)), read_only=True) as reader:

@@ -1,7 +1,8 @@
 """A program and all it starts, on a leash: when whoever holds it lets go, they all end.
 
-A process of its own between `outreach dev` and Dagster. The leash is its standard input: it ends
-when the holder closes it, and also when the holder is killed and can do nothing any more.
+A process of its own between `outreach dev` and Dagster, and between a backup and its rclone. The
+leash is its standard input: it ends when the holder closes it, and also when the holder is killed
+and can do nothing any more.
 
 Only the standard library: it starts at once, stays small and needs no site-packages.
 """

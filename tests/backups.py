@@ -1,0 +1,125 @@
+"""Builders for tests of backups: a source, destinations by settings, a run, and what is where."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from outreach_assets.steps.backup import Outcome
+from outreach_assets.steps.backup_run import BackupRun
+from outreach_core.audit import command_event
+from outreach_core.migrate import migrate
+from outreach_core.policies import FolderPolicy
+from outreach_core.policy_table import add_policy, update_policy
+from outreach_core.postgres import Postgres
+from outreach_core.settings import load_settings
+from tests.servers.rclone_s3 import REGION, RcloneS3
+
+ROW = "SELECT path, status, error, attempts, hash, remote_path, size_bytes, synced_at, proven_at"
+
+
+class Quiet:
+    """Progress for nobody; `steps` is what was heard."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def began(self, _policy: str, _destination: str, step: str) -> None:
+        self.steps.append(step)
+
+    def moved(self, *_: object) -> None:
+        """Nothing."""
+
+
+class Backups:
+    """A source folder with one policy, and the settings of its destinations."""
+
+    def __init__(self, postgres: Postgres, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        migrate(postgres)
+        self.postgres = postgres
+        self.patch = patch
+        self.source = folder / "source"
+        self.source.mkdir()
+        self.home = folder / "home"
+        self.progress = Quiet()
+        patch.setenv("OUTREACH_HOME", str(self.home))
+        self.policy = FolderPolicy(
+            folder_id="docs", name="Docs", path=str(self.source), destinations=("local",)
+        )
+        add_policy(postgres, self.policy, command_event)
+
+    def given_files(self, count: int, folder: str = "") -> None:
+        for number in range(count):
+            path = self.source / folder / f"d{number % 7}" / f"f{number}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(f"file {number}\n".encode() * (number % 50))
+
+    def given_policy(self, **changes: object) -> None:
+        self.policy = FolderPolicy(**{**vars(self.policy), **changes})
+        update_policy(self.postgres, self.policy, command_event)
+
+    def given_bucket(self, destination: str, endpoint: str, server: RcloneS3, bucket: str) -> None:
+        for name, value in {
+            "BUCKET": bucket,
+            "ENDPOINT": endpoint,
+            "REGION": REGION,
+            "KEY_ID": server.key_id,
+            "SECRET": server.application_key,
+        }.items():
+            self.patch.setenv(f"OUTREACH_BACKUP_{destination.upper()}_{name}", value)
+
+    def a_run(self) -> BackupRun:
+        return BackupRun(
+            postgres=self.postgres,
+            settings=load_settings(),
+            now=datetime.now(UTC),
+            progress=self.progress,
+            event=command_event,
+        )
+
+    def run(self, **which: str) -> dict[str, Outcome]:
+        return {outcome.destination: outcome for outcome in self.a_run().run(**which)}
+
+    def rows(self, destination: str = "local") -> dict[str, Mapping[str, object]]:
+        names = [name.strip() for name in ROW.removeprefix("SELECT").split(",")]
+        with self.postgres.connect() as connection:
+            found = connection.execute(
+                f"{ROW} FROM shq.file_destinations WHERE destination = %s", (destination,)
+            ).fetchall()
+        return {row[0]: dict(zip(names, row, strict=True)) for row in found}
+
+    def statuses(self, destination: str = "local") -> Counter[str]:
+        return Counter(str(row["status"]) for row in self.rows(destination).values())
+
+    def hashes(self) -> dict[str, str]:
+        """Of the source, by this process and no rclone."""
+        return hashes_below(self.source)
+
+    def assert_true(self, destination: str, place: Path) -> None:
+        """Every file that is called synced lies at the destination with the source's hash."""
+        there = hashes_below(place)
+        for path, row in self.rows(destination).items():
+            if row["status"] == "synced":
+                assert row["hash"] == f"md5:{there.get(path)}", path
+            if row["status"] == "deleted":
+                assert path not in there
+
+
+def hashes_below(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.md5(path.read_bytes()).hexdigest()  # noqa: S324
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def audited(postgres: Postgres) -> list[dict[str, object]]:
+    with postgres.connect() as connection:
+        rows = connection.execute(
+            "SELECT details FROM shq.audit_log WHERE event_type = 'outreach_backup_run' ORDER BY id"
+        ).fetchall()
+    return [json.loads(json.dumps(row[0])) for row in rows]
