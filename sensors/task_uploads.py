@@ -33,9 +33,12 @@ LONGEST_PAUSE = timedelta(hours=1)
     job=process_task_job,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a run for each task that waits, in order; before that, tasks whose "
+    "worker was lost wait again. On at first: people wait for these, and without a task it is a "
+    "few short statements.",
 )
 def task_uploads_sensor(context: dg.SensorEvaluationContext, neon: NeonResource) -> dg.SensorResult:
-    """Ask for a run for each task that waits, in order; first queue again what was lost."""
+    """A run request for each task that is due one; at most a hundred, in order."""
     now = datetime.now(UTC)  # noqa: TID251 an edge: a tick is now
     waiting = _waiting(neon.open(), now)
     runs = _runs_of(context.instance, waiting)
