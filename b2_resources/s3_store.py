@@ -221,7 +221,8 @@ class S3Store(ObjectStore):
         if got.status != 200 or got.headers.get("etag") != etag:
             return False
         found = stored_object(wanted.key, got.headers)
-        return replace(found, modified_at=wanted.modified_at) == wanted
+        # When it was put and how the store tells it from others is known only now.
+        return replace(found, modified_at=wanted.modified_at, version=wanted.version) == wanted
 
     def _put_parts(
         self, parts: Callable[[], Iterator[bytes]], wanted: StoredObject

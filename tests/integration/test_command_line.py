@@ -232,6 +232,7 @@ def test_the_doctor_names_every_wrong_setting_of_two_groups_and_their_disagreeme
     assert {n for n, r in results(ran).items() if r == "problem"} >= {"NEON_SSLMODE", "B2_ENDPOINT"}
 
 
+@pytest.mark.slow
 def test_the_doctor_is_done_with_a_server_that_never_answers(
     outreach: Outreach, silent_port: int
 ) -> None:

@@ -176,8 +176,8 @@ def disagreements(
 @pytest.mark.parametrize(
     ("size", "company_not_valid"),
     [
-        (SampleSize.DEMO, "warn"),
         (SampleSize.DEMO, "error"),
+        pytest.param(SampleSize.DEMO, "warn", marks=pytest.mark.slow),
         pytest.param(SampleSize.S, "warn", marks=pytest.mark.slow),
         pytest.param(SampleSize.S, "error", marks=pytest.mark.slow),
     ],

@@ -39,8 +39,17 @@ def refusal(folder: Path, path: Path, **more: object) -> ErrorCode:
 
 
 def children(pid: int | None = None) -> list[int]:
+    """The tools at work below a process; this one may have started servers for other tests."""
     tasks = Path(f"/proc/{pid or os.getpid()}/task").glob("*/children")
-    return [int(one) for task in tasks for one in task.read_text().split()]
+    found = [int(one) for task in tasks for one in task.read_text().split()]
+    return [one for one in found if b"tools.worker" in words_of(one)]
+
+
+def words_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""
 
 
 @pytest.fixture
