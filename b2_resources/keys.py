@@ -261,7 +261,12 @@ def task_input_key(user_id: str, task_id: str, name: str) -> str:
 
 def task_output_key(user_id: str, task_id: str, name: str) -> str:
     """Where a result of that name lies."""
-    return check_key(f"{_task_folder(user_id, task_id)}outputs/{name}")
+    return check_key(f"{task_outputs_prefix(user_id, task_id)}{name}")
+
+
+def task_outputs_prefix(user_id: str, task_id: str) -> str:
+    """How the keys of all results of a task begin."""
+    return f"{_task_folder(user_id, task_id)}outputs/"
 
 
 def _task_folder(user_id: str, task_id: str) -> str:

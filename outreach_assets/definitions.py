@@ -13,6 +13,7 @@ from outreach_assets.assets.failures import build_failures
 from outreach_assets.assets.morning import build_morning
 from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.tables import build_tables
+from outreach_assets.assets.tasks import build_tasks, task_upkeep
 from outreach_assets.assets.usage import build_usage
 from outreach_assets.assets.verified import verified_snapshots
 from outreach_assets.jobs import JOBS
@@ -22,6 +23,7 @@ from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.progress import NoProgress
 from outreach_assets.steps.retention import Keep
 from outreach_assets.tables.catalogue import tables_for
+from outreach_assets.tools.assignment import ToolLimits
 from outreach_core.settings import Settings, load_settings
 from sensors.abandoned_runs import abandoned_runs_sensor
 from sensors.alerts import alerts_sensor
@@ -29,6 +31,7 @@ from sensors.changed_states import build_changed_states_sensor
 from sensors.failures_found import failures_found_sensor
 from sensors.owed_objects import owed_objects_sensor
 from sensors.run_outcomes import run_outcomes_sensor
+from sensors.task_uploads import task_uploads_sensor
 
 
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -53,6 +56,8 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             build_retention(
                 Keep(snapshots=settings.outreach_keep_snapshots, days=settings.outreach_keep_days)
             ),
+            build_tasks(ToolLimits.of(settings)),
+            task_upkeep,
         ],
         jobs=JOBS,
         schedules=build_schedules(settings, tables),
@@ -63,6 +68,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             run_outcomes_sensor,
             alerts_sensor,
             build_changed_states_sensor(tables),
+            task_uploads_sensor,
         ],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,

@@ -11,8 +11,10 @@ from outreach_assets.assets.failures import EXPORTED_FAILURES
 from outreach_assets.assets.morning import MORNING
 from outreach_assets.assets.observed_sources import observe_sources
 from outreach_assets.assets.retention import RETENTION
+from outreach_assets.assets.tasks import TASK_OUTPUTS, TASK_UPKEEP
 from outreach_assets.assets.usage import USAGE
 from outreach_assets.assets.verified import VERIFIED
+from outreach_core.task_runs import JOB
 
 REFRESH_TABLES = "refresh_tables_job"
 
@@ -56,6 +58,12 @@ morning_report_job = _job("morning_report_job", [MORNING], "One page that says h
 retention_job = _job(
     "retention_job", [RETENTION], "Snapshots beyond what is kept, removed for good."
 )
+process_task_job = _job(JOB, [TASK_OUTPUTS], "A task that waits, from its files to its results.")
+task_upkeep_job = _job(
+    "task_upkeep_job",
+    [TASK_UPKEEP],
+    "Tasks that nobody goes on with ended, and files that were kept long enough removed.",
+)
 
 
 @dg.job(executor_def=dg.in_process_executor)
@@ -74,5 +82,7 @@ JOBS = [
     retention_job,
     morning_report_job,
     observe_sources_job,
+    process_task_job,
+    task_upkeep_job,
 ]
 """All of them, as definitions.py loads them."""

@@ -19,6 +19,7 @@ from outreach_assets.jobs import (
     restore_drill_job,
     retention_job,
     store_usage_job,
+    task_upkeep_job,
     verify_snapshots_job,
 )
 from outreach_assets.resources import NeonResource
@@ -97,6 +98,13 @@ CLOCKS = (
         at_first=ON,
         says="Every morning, when the night's work is over. On at first: a listing for each state "
         "and a HEAD for each newest object stay within what B2 gives free.",
+    ),
+    Clock(
+        job=task_upkeep_job.name,
+        cron=lambda settings: settings.outreach_task_upkeep_schedule,
+        at_first=ON,
+        says="Every hour: what an expired task left is soon gone, and what nobody has used for "
+        "weeks may wait that long. On at first: people were told that their files go.",
     ),
 )
 

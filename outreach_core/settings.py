@@ -154,10 +154,12 @@ class Settings(BackupSettings):
     outreach_verify_snapshots_schedule: Schedule = "15 6 1 * *"
     outreach_retention_schedule: Schedule = "45 5 * * sat"
     outreach_morning_report_schedule: Schedule = "0 7 * * *"
+    outreach_task_upkeep_schedule: Schedule = "25 * * * *"
 
     outreach_api_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = (
         "http://127.0.0.1:8000"
     )
+    outreach_api_token: SecretStr | None = None
     outreach_open_tasks: int = Field(default=100, ge=1)
     outreach_requests_per_minute: int = Field(default=1200, ge=1)
 

@@ -173,11 +173,12 @@ def claim_next(connection: Connection, *, run_id: str | None, now: datetime) -> 
     return claim_task(connection, row[0], run_id=run_id, now=now) if row else None
 
 
-def queued_tasks(connection: Connection, *, limit: int) -> list[str]:
-    """The ids of those that wait, the one that has waited longest first."""
+def queued_tasks(connection: Connection, *, queued_before: datetime, limit: int) -> list[str]:
+    """The ids of those that have waited since before, the one that has waited longest first."""
     rows = connection.execute(
-        "SELECT id::text FROM shq.tasks WHERE status = 'QUEUED' ORDER BY queued_at, id LIMIT %s",
-        [limit],
+        "SELECT id::text FROM shq.tasks WHERE status = 'QUEUED' AND queued_at < %s "
+        "ORDER BY queued_at, id LIMIT %s",
+        [queued_before, limit],
     ).fetchall()
     return [task_id for (task_id,) in rows]
 

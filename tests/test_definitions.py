@@ -81,6 +81,8 @@ def test_the_code_location_loads_with_an_empty_environment(
             "b2/morning_report",
             "b2/restore_drill",
             "b2/retention",
+            "b2/task_outputs",
+            "b2/task_upkeep",
             "b2/usage",
             "b2/validation_failures",
             "b2/verified_snapshots",
@@ -160,6 +162,7 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
         "failures_found_sensor",
         "owed_objects_sensor",
         "run_outcomes_sensor",
+        "task_uploads_sensor",
     }
     assert {s.name for s in defs.schedules or ()} == {
         "audit_export_schedule",
@@ -169,6 +172,7 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
         "retention_schedule",
         "morning_report_schedule",
         "store_usage_schedule",
+        "task_upkeep_schedule",
         "verify_snapshots_schedule",
     }
 

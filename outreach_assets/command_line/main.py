@@ -26,6 +26,7 @@ from outreach_assets.command_line import (
     serve,
     snapshots,
     store,
+    tasks,
     tools,
     users,
 )
@@ -103,6 +104,12 @@ app.add_typer(
     tools.app,
     name="tools",
     epilog="Examples: `outreach tools list` · `outreach tools run profile-my-data leads.csv`",
+)
+app.add_typer(
+    tasks.app,
+    name="tasks",
+    epilog="Examples: `outreach tasks submit leads.csv --tool profile-my-data --wait` · "
+    "`outreach tasks list`",
 )
 app.add_typer(
     policies.app,

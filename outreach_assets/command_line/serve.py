@@ -70,6 +70,7 @@ def collaborators_of(settings: "Settings") -> "Collaborators":
     from b2_resources.local_store import LocalStore  # noqa: PLC0415
     from b2_resources.signing import LocalSigning  # noqa: PLC0415
     from outreach_api.collaborators import ApiLimits, Collaborators, LocalFiles  # noqa: PLC0415
+    from outreach_api.dagster_queue import DagsterQueue  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
     from outreach_core.postgres_pool import PostgresPool  # noqa: PLC0415
 
@@ -84,6 +85,7 @@ def collaborators_of(settings: "Settings") -> "Collaborators":
         store=store,
         signing=signing,
         tools=offered_tools(),
+        queue=DagsterQueue(settings.outreach_ui_url),
         local_files=local,
         limits=ApiLimits(
             open_tasks=settings.outreach_open_tasks,

@@ -1,6 +1,5 @@
 """`outreach tools`: what can be done with a file of one's own, here and now."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
 if TYPE_CHECKING:
-    from outreach_assets.tools.assignment import ToolLimits
     from outreach_assets.tools.refusals import ToolRefusedError
     from outreach_assets.tools.run_tool import ToolResult, ToolRun
     from outreach_core.settings import Settings
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="What can be done with a file of one's own.")
 
 FAILED, WRONG_USAGE = 1, 2
-MOST_THREADS = 4
 
 
 @app.command("list")
@@ -89,7 +86,7 @@ def run_command(
     inputs = {PRIMARY: file} | ({BASELINE: baseline} if baseline else {})
     try:
         tool = tool_by_id(tool_id)
-        run = ToolRun(tool=tool, inputs=inputs, parameters=_parameters(param or []))
+        run = ToolRun(tool=tool, inputs=inputs, parameters=said_parameters(param or []))
         with run_folder(settings.home / "tools") as folder:
             result = _with_progress(run, folder, settings)
             written = handed_out(result.outputs, out or Path(f"{file.stem}-{tool.id}"))
@@ -112,7 +109,8 @@ def run_command(
         typer.echo(f"{path}")
 
 
-def _parameters(given: Sequence[str]) -> dict[str, object]:
+def said_parameters(given: Sequence[str]) -> dict[str, object]:
+    """What `--param name=value` says, over and over."""
     parameters: dict[str, object] = {}
     for one in given:
         name, equals, value = one.partition("=")
@@ -135,22 +133,11 @@ def _say_refusal(error: "ToolRefusedError", *, as_json: bool) -> int:
 
 
 def _with_progress(run: "ToolRun", folder: Path, settings: "Settings") -> "ToolResult":
+    from outreach_assets.tools.assignment import ToolLimits  # noqa: PLC0415
     from outreach_assets.tools.run_tool import run_tool  # noqa: PLC0415
 
     with _bar() as heard:
-        return run_tool(run, folder, limits=limits(settings), heard=heard)
-
-
-def limits(settings: "Settings") -> "ToolLimits":
-    """What one run may take, by the settings."""
-    from outreach_assets.tools.assignment import ToolLimits  # noqa: PLC0415
-
-    return ToolLimits(
-        memory_mb=settings.outreach_tool_memory_mb,
-        seconds=settings.outreach_tool_seconds,
-        disk_mb=settings.outreach_duckdb_temp_gb * 1024,
-        threads=settings.outreach_duckdb_threads or min(os.cpu_count() or 1, MOST_THREADS),
-    )
+        return run_tool(run, folder, limits=ToolLimits.of(settings), heard=heard)
 
 
 @contextmanager

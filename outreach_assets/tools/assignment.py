@@ -1,11 +1,18 @@
 """What a tool is handed when it works, and the limits it works within."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tools.tool import Parameters
+
+if TYPE_CHECKING:  # the worker does without
+    from outreach_core.settings import Settings
+
+MOST_THREADS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +27,16 @@ class ToolLimits:
     """For the largest file it writes, and for what it spills."""
 
     threads: int = 2
+
+    @classmethod
+    def of(cls, settings: "Settings") -> "ToolLimits":
+        """As the environment sets them."""
+        return cls(
+            memory_mb=settings.outreach_tool_memory_mb,
+            seconds=settings.outreach_tool_seconds,
+            disk_mb=settings.outreach_duckdb_temp_gb * 1024,
+            threads=settings.outreach_duckdb_threads or min(os.cpu_count() or 1, MOST_THREADS),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

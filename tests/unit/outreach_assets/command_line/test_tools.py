@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from outreach_assets.command_line import tools
 from outreach_assets.command_line.main import app
 from outreach_assets.tools.assignment import ToolLimits
 from outreach_core.settings import load_settings
@@ -90,6 +89,6 @@ def test_the_limits_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -
         "OUTREACH_DUCKDB_THREADS": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    assert tools.limits(load_settings()) == ToolLimits(
+    assert ToolLimits.of(load_settings()) == ToolLimits(
         memory_mb=600, seconds=7, disk_mb=3072, threads=1
     )
