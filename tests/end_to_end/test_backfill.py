@@ -21,7 +21,7 @@ from tests.end_to_end.conftest import CHAIN, STATES, Backfilled
 from tests.end_to_end.published import audit_rows, half_published, wrong_files
 from tests.servers.outreach_dev import Event, OutreachDev
 
-pytestmark = pytest.mark.xdist_group("dagster")
+pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 AN_EMAIL = re.compile(r"[\w.+-]{2,}@[\w-]+\.\w+")
 PERSONAL = """
@@ -89,7 +89,6 @@ def test_each_state_has_one_audit_row(three_states: Backfilled, neon: Postgres) 
     assert {r["who"] for r in rows} == {f"backfill {three_states.backfill}"}
 
 
-@pytest.mark.slow
 def test_the_runs_outcome_reaches_the_audit_log(three_states: Backfilled, neon: Postgres) -> None:
     """By the daemon's sensor, which looks every 30 seconds."""
     (run,) = three_states.runs

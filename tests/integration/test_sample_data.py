@@ -103,6 +103,7 @@ def test_another_seed_gives_other_rows(postgres: Postgres) -> None:
     assert all(mine != other for mine, other in zip(ours, DEMO_HASH, strict=True))
 
 
+@pytest.mark.slow
 def test_a_larger_size_begins_with_the_rows_of_the_smaller(postgres: Postgres) -> None:
     load(postgres, size=SampleSize.S)
     assert hashes(postgres) == DEMO_HASH
@@ -118,7 +119,9 @@ def test_the_facts_are_the_tables_rows(postgres: Postgres) -> None:
     assert counted == [(facts.companies, facts.people)] == [(15_000, 60_000)]
 
 
-@pytest.mark.parametrize("size", [SampleSize.DEMO, SampleSize.S])
+@pytest.mark.parametrize(
+    "size", [SampleSize.DEMO, pytest.param(SampleSize.S, marks=pytest.mark.slow)]
+)
 def test_companies_are_bad_for_every_reason_and_combination(
     postgres: Postgres, size: SampleSize
 ) -> None:
@@ -208,6 +211,7 @@ def test_every_column_is_filled_somewhere(postgres: Postgres, table: str) -> Non
     assert min(row.values()) > 0
 
 
+@pytest.mark.slow
 def test_descriptions_have_50_to_300_characters(postgres: Postgres) -> None:
     load(postgres, size=SampleSize.S)
     [(shortest, longest)] = query(
