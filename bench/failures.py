@@ -117,7 +117,7 @@ def main() -> None:
         export_once(json.loads(asked.once), asked.format, asked.batch_size or None)
         return
     with (
-        tempfile.TemporaryDirectory() as root,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root,  # the server ends later
         EmbeddedPostgres(Path(root) / "postgres") as embedded,
     ):
         postgres = embedded.ensure_running()
