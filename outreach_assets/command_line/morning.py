@@ -43,7 +43,7 @@ def report(
         path.write_text(morning_page(found, tables, settings.outreach_ui_url), encoding="utf-8")
     except OSError as error:
         raise PermanentError(f"--out {path} cannot be written: {error.strerror}") from error
-    ill = [one for one in found.states if one.status in {"held", "failed", "killed"}]
+    ill = found.ill
     if as_json:
         print_json(
             {

@@ -19,7 +19,7 @@ from outreach_assets.steps.extract import STATE
 from outreach_assets.steps.manifest import ChangesFacts, Manifest
 from outreach_assets.steps.private_duckdb import Duck, disk_errors
 from outreach_assets.steps.validate import REASONS, asked_rows, reasons_sql
-from outreach_assets.tables.table import Table, Verdict, fingerprint, quoted
+from outreach_assets.tables.table import Table, Verdict, fingerprint, literal, quoted
 
 IS_OLD = "outreach_is_old"
 LIST = "outreach_changes"
@@ -82,12 +82,12 @@ class _Pair:
                 path = side.place(side.manifest.file(table.name, verdict).key)
                 yield (
                     f"SELECT *, {is_old} AS {IS_OLD} "
-                    f"FROM read_parquet({_literal(str(path))}, hive_partitioning = false)"
+                    f"FROM read_parquet({literal(str(path))}, hive_partitioning = false)"
                 )
 
     def old_rows(self, table: Table) -> str:
         """The old rows with every column that either side has, as `asked_rows` takes them."""
-        state = _literal(self.new.manifest.state)
+        state = literal(self.new.manifest.state)
         return f"(SELECT *, {state} AS {STATE} FROM {self.both(table)} WHERE {IS_OLD})"
 
     @property
@@ -137,7 +137,7 @@ def compare(
             counts = _counts(duck, tables)
             rows = duck.execute(
                 f"COPY (FROM {LIST} ORDER BY table_name, change, cause, key) "
-                f"TO {_literal(str(part))} (FORMAT parquet, {COMPRESSION})"
+                f"TO {literal(str(part))} (FORMAT parquet, {COMPRESSION})"
             ).fetchall()[0][0]
             with part.open("rb") as written:
                 sha256 = hashlib.file_digest(written, "sha256").hexdigest()
@@ -215,7 +215,7 @@ def _causes_sql(pair: _Pair, table: Table) -> str:
                     WHEN new_reasons = [] THEN '{Change.FIXED}'
                     ELSE '{Change.BROKEN}' END AS change
             FROM {DIFFERING} AS d {joined})
-        SELECT {_literal(pair.new.manifest.state)}, '{table.name}', key::VARCHAR, change,
+        SELECT {literal(pair.new.manifest.state)}, '{table.name}', key::VARCHAR, change,
             CASE WHEN NOT (was_there AND is_there) OR old_reasons = new_reasons THEN '{Cause.DATA}'
                 ELSE {_cause_sql(pair, table)} END,
             CASE WHEN was_there AND is_there THEN row_changed END, old_reasons, new_reasons, anew
@@ -273,8 +273,4 @@ def _counts(duck: Duck, tables: Sequence[Table]) -> dict[str, dict[str, int]]:
 
 
 def _list(names: set[str]) -> str:
-    return f"[{', '.join(_literal(name) for name in sorted(names))}]::VARCHAR[]"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"[{', '.join(literal(name) for name in sorted(names))}]::VARCHAR[]"

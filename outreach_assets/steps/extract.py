@@ -12,7 +12,7 @@ from importlib.resources import files
 import duckdb
 import duckdb_extension_postgres_scanner
 
-from outreach_assets.steps.placement import known_or_unassigned, literal, placed
+from outreach_assets.steps.placement import known_or_unassigned, placed
 from outreach_assets.steps.private_duckdb import NO_SPACE, Duck
 from outreach_assets.steps.source import (
     Snapshot,
@@ -20,7 +20,7 @@ from outreach_assets.steps.source import (
     row_count,
     source_columns,
 )
-from outreach_assets.tables.table import OwnState, StateOf, Table, Verdict, quoted
+from outreach_assets.tables.table import OwnState, StateOf, Table, Verdict, literal, quoted
 from outreach_core.errors import PermanentError
 from outreach_core.postgres import REFUSALS, DatabaseRefusedError, DatabaseUnreachableError
 from outreach_core.states import ALL_STATES, UNASSIGNED

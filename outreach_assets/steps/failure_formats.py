@@ -17,6 +17,7 @@ from pathlib import Path
 from b2_resources.object_store import BLOCK_BYTES, encoded_value
 from outreach_assets.steps.failure_kinds import FailureFormat, FailureType
 from outreach_assets.steps.private_duckdb import Limits, disk_errors, private_duckdb
+from outreach_assets.tables.table import literal
 from outreach_core.errors import PermanentError
 
 Values = Sequence[str | None]
@@ -191,14 +192,10 @@ def _write_parquet(path: Path, rows: Iterable[Values], columns: Sequence[str]) -
             # A time before the year 1, or whatever a script calls one, is none in Parquet.
             duck.execute(
                 "COPY (SELECT * REPLACE (try_cast(validation_timestamp AS TIMESTAMPTZ) "
-                f"AS validation_timestamp) FROM read_json({_literal(lines)}, "
+                f"AS validation_timestamp) FROM read_json({literal(str(lines))}, "
                 f"format = 'newline_delimited', columns = {types}, "
                 f"maximum_object_size = {max(longest, SMALLEST_LINE_BYTES)})) "
-                f"TO {_literal(path)} (FORMAT parquet, COMPRESSION zstd)"
+                f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
             )
     finally:
         lines.unlink(missing_ok=True)
-
-
-def _literal(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

@@ -12,7 +12,7 @@ from outreach_assets.steps.extract import STATE
 from outreach_assets.steps.failure_batches import migrated
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.steps.validate import REASONS
-from outreach_assets.tables.table import Table, Verdict, quoted
+from outreach_assets.tables.table import Table, Verdict, literal, quoted
 from outreach_core.postgres import Connection, Postgres
 
 NULL = r"\N"
@@ -96,7 +96,7 @@ def _write_found(duck: Duck, table: Table, folder: Path) -> Path:
     """The bad rows as Postgres's COPY takes them."""
     path = folder / f"{table.name}_failures.csv"
     target = str(path).replace("'", "''")
-    says = ", ".join(f"'{rule.name}': '{_literal(rule.complaint)}'" for rule in table.errors)
+    says = ", ".join(f"'{rule.name}': {literal(rule.complaint)}" for rule in table.errors)
     words = f"MAP {{{says}}}"
     duck.execute(
         f"COPY (SELECT {STATE}, {quoted(table.key)}, {table.called}, "
@@ -138,7 +138,3 @@ def _record(
             ],
         )
     return recorded
-
-
-def _literal(text: str) -> str:
-    return text.replace("'", "''")

@@ -33,6 +33,7 @@ from outreach_core.postgres import Postgres
 from outreach_core.states import ALL_STATES
 
 NEVER = "never run"
+ILL = ("held", "failed", "killed")
 POINTS = 30
 A_DAY = timedelta(days=1)
 MOST_ALERTS = 50
@@ -89,6 +90,11 @@ class Morning:
     def statuses(self) -> dict[str, int]:
         """How many states ended how."""
         return dict(Counter(one.status for one in self.states).most_common())
+
+    @property
+    def ill(self) -> list[StateMorning]:
+        """The states whose newest run did not bring them to their end."""
+        return [one for one in self.states if one.status in ILL]
 
     @property
     def changes(self) -> dict[str, int]:

@@ -22,7 +22,6 @@ MAP = """
     HI AS .  .  TX .  .  .  .  FL .  PR
     GU MP .  .  .  .  unassigned  .  .  .  .  VI"""
 
-ILL = ("held", "failed", "killed")
 WIDTH, HEIGHT = 180, 36
 
 STYLE = """
@@ -84,7 +83,7 @@ def _map(morning: Morning, ui_url: str) -> Iterator[str]:
 
 
 def _troubles(morning: Morning, ui_url: str) -> Iterator[str]:
-    ill = [one for one in morning.states if one.status in ILL or one.says]
+    ill = [one for one in morning.states if one in morning.ill or one.says]
     yield "<h2>Held, failed, released</h2>"
     if not ill:
         yield "<p class=good>None.</p>"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from outreach_assets.steps.source import Snapshot, key_is_unique
-from outreach_assets.tables.table import OwnState, StateOf, Table, quoted
+from outreach_assets.tables.table import OwnState, StateOf, Table, literal, quoted
 from outreach_core.states import ALL_STATES, STATE_CODES, UNASSIGNED
 
 
@@ -55,11 +55,6 @@ def placed(snapshot: Snapshot, table: Table) -> Placed:
 def known_or_unassigned(column: str) -> str:
     """SQL for the code in the column, or `unassigned`."""
     return f"CASE WHEN {column} IN ({_listed(STATE_CODES)}) THEN {column} ELSE '{UNASSIGNED}' END"
-
-
-def literal(text: str) -> str:
-    """The text as SQL writes it, for Postgres and DuckDB."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _once_per_key(table: Table, column: str) -> str:

@@ -28,7 +28,7 @@ from outreach_assets.steps.preview import masked
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.steps.source import Snapshot, SourceColumn, source_columns
 from outreach_assets.steps.validate import REASONS, split_sql
-from outreach_assets.tables.table import Linked, Table, Verdict, quoted
+from outreach_assets.tables.table import Linked, Table, Verdict, literal, quoted
 from outreach_core.states import UNASSIGNED
 
 UPDATED_AT = "updated_at"
@@ -262,7 +262,7 @@ def _overlaid(
     return f"""
         SELECT {listed}, '{UNASSIGNED}' AS {STATE} FROM (
             SELECT {overlaid} FROM {table.source} AS m
-            JOIN {cells_sql("n", _literal(json.dumps(given)), [table.key, *types])}
+            JOIN {cells_sql("n", literal(json.dumps(given)), [table.key, *types])}
                 ON m.{key}::text = n.{key}
         ) AS t"""
 
@@ -281,7 +281,3 @@ def _reasons(duck: Duck, table: Table) -> dict[str, list[str]]:
     return dict(
         duck.execute(f"SELECT {quoted(table.key)}::VARCHAR, {REASONS} FROM {bad}").fetchall()
     )
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
