@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from outreach_assets.steps.backup_run import BackupRun
+from outreach_assets.steps.backups.run import BackupRun
 from outreach_core.audit import command_event
 from outreach_core.embedded_postgres import EmbeddedPostgres
 from outreach_core.migrate import migrate

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from b2_resources.s3_config import S3Config
 from b2_resources.s3_store import S3Store
-from outreach_assets.steps.failure_export import ExportOrder, FailureFormat, export_failures
+from outreach_assets.steps.failures.export import ExportOrder, FailureFormat, export_failures
 from outreach_core.embedded_postgres import EmbeddedPostgres
 from outreach_core.postgres import Postgres
 from tests.given import LOG, given_many_failures, given_sql

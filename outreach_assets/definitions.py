@@ -21,7 +21,7 @@ from outreach_assets.resources import AlertsResource, NeonResource, PrivateDuckD
 from outreach_assets.schedules import build_schedules
 from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.progress import NoProgress
-from outreach_assets.steps.retention import Keep
+from outreach_assets.steps.snapshots.retention import Keep
 from outreach_assets.tables.catalogue import tables_for
 from outreach_assets.tools.assignment import ToolLimits
 from outreach_core.settings import Settings, load_settings

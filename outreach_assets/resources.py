@@ -9,8 +9,8 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from outreach_assets.steps.alert_channels import Channel
-from outreach_assets.steps.build_channels import mail_server, open_channels
+from outreach_assets.steps.alerts.build_channels import mail_server, open_channels
+from outreach_assets.steps.alerts.channels import Channel
 from outreach_assets.steps.export import EXPORTS_FOLDER
 from outreach_assets.steps.private_duckdb import Duck, Limits, private_duckdb
 from outreach_core.connection_string import parts_of

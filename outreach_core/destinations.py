@@ -1,7 +1,7 @@
 """Where backups can go: the destinations that the settings describe, and why one cannot be used.
 
 What their settings must look like is in backup_settings.py; rclone itself is started in
-outreach_assets/steps/rclone_daemon.py.
+outreach_assets/steps/backups/rclone.py.
 """
 
 from collections.abc import Iterable, Mapping

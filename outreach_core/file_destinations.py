@@ -1,7 +1,7 @@
 """Where each file of a policy is, in Postgres (shq.file_destinations): compared, recorded, counted.
 
 Whole listings are copied in and judged by one statement each, so that a million files are no
-problem. Who lists and who copies is in outreach_assets/steps/backup.py.
+problem. Who lists and who copies is in outreach_assets/steps/backups/back_up.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Who is told when something is wrong: how things stand, into the books, and from there to people.
 
 Everything is found again at every tick, so a tick that dies or comes twice loses and repeats
-nothing: the books (outreach_assets/steps/alerts.py) know what was told. Only two things are
+nothing: the books (outreach_assets/steps/alerts/causes.py) know what was told. Only two things are
 remembered here: up to where runs were looked at, and that the books themselves were away.
 """
 
@@ -14,15 +14,15 @@ import dagster as dg
 
 from b2_resources.resource import B2Resource
 from outreach_assets.resources import AlertsResource, NeonResource
-from outreach_assets.steps.alert_channels import (
+from outreach_assets.steps.alerts.causes import Sighting, note_sightings
+from outreach_assets.steps.alerts.channels import (
     AlertNotSentError,
     AlertRefusedError,
     Channel,
     Message,
 )
-from outreach_assets.steps.alert_delivery import deliver
-from outreach_assets.steps.alert_sightings import cleaned, recorded_statuses, state_sightings
-from outreach_assets.steps.alerts import Sighting, note_sightings
+from outreach_assets.steps.alerts.delivery import deliver
+from outreach_assets.steps.alerts.sightings import cleaned, recorded_statuses, state_sightings
 from outreach_core.postgres import DatabaseRefusedError, DatabaseUnreachableError, Postgres
 from sensors.ended_runs import (
     check_sightings,

@@ -1,6 +1,6 @@
 """What Dagster knows that the alerts want to know: runs that ended, their checks, stale assets.
 
-Sightings only; what becomes of them is in outreach_assets/steps/alerts.py. How a state ended is
+Sightings only; what becomes of them is in steps/alerts/causes.py. How a state ended is
 said by its audit row, which a check or a run does not say again.
 """
 
@@ -12,8 +12,8 @@ import dagster as dg
 from b2_resources.keys import snapshot_place
 from outreach_assets.assets.chain import chain
 from outreach_assets.jobs import REFRESH_TABLES
-from outreach_assets.steps.alert_sightings import KINDS, run_link, state_cause
-from outreach_assets.steps.alerts import Kind, Sighting, Trouble
+from outreach_assets.steps.alerts.causes import Kind, Sighting, Trouble
+from outreach_assets.steps.alerts.sightings import KINDS, run_link, state_cause
 from outreach_core.states import ALL_STATES
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]

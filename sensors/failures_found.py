@@ -7,7 +7,7 @@ import dagster as dg
 from outreach_assets.assets.asked_states import UNFINISHED
 from outreach_assets.jobs import REFRESH_TABLES, export_failures_job
 from outreach_assets.resources import NeonResource
-from outreach_assets.steps.failure_export import FailureType, waiting_failures
+from outreach_assets.steps.failures.export import FailureType, waiting_failures
 
 PAUSE_SECONDS = 600
 """After an export that failed: what kept it from succeeding may take a while to be mended."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from outreach_assets.steps.backup import Outcome
-from outreach_assets.steps.backup_run import BackupRun
+from outreach_assets.steps.backups.back_up import Outcome
+from outreach_assets.steps.backups.run import BackupRun
 from outreach_core.audit import command_event
 from outreach_core.migrate import migrate
 from outreach_core.policies import FolderPolicy

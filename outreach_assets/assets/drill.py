@@ -10,7 +10,7 @@ from outreach_assets.assets.at_work import Result
 from outreach_assets.assets.chain import OWNERS
 from outreach_assets.resources import PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
-from outreach_assets.steps.drill import choose_snapshot, drill
+from outreach_assets.steps.snapshots.drill import choose_snapshot, drill
 from outreach_core.states import ALL_STATES
 
 RESTORE_DRILL = dg.AssetKey(["b2", "restore_drill"])

@@ -1,7 +1,7 @@
 """The failures in the store, where the people who mend them look, and how long any has waited.
 
 Writing them into the log is part of the chain (tables.py); how an export is exactly once is said in
-steps/failure_export.py.
+steps/failures/export.py.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from outreach_assets.assets.chain import FAILURES_LOG, OWNERS
 from outreach_assets.assets.metadata import Metadata
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
-from outreach_assets.steps.failure_export import (
+from outreach_assets.steps.failures.export import (
     ExportedBatch,
     ExportOrder,
     FailureFormat,
@@ -25,7 +25,7 @@ from outreach_assets.steps.failure_export import (
     export_failures,
     waiting_failures,
 )
-from outreach_assets.steps.failure_lists import Wanted, failure_stats
+from outreach_assets.steps.failures.lists import Wanted, failure_stats
 from outreach_core.postgres import Postgres
 
 EXPORTED_FAILURES = dg.AssetKey(["b2", "validation_failures"])

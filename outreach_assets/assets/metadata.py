@@ -13,7 +13,7 @@ from b2_resources import keys
 from b2_resources.meter import traffic_of
 from b2_resources.object_store import ObjectStore
 from outreach_assets.steps.extract import ExtractedTable
-from outreach_assets.steps.failures import Recorded, pipeline_id
+from outreach_assets.steps.failures.log import Recorded, pipeline_id
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.preview import preview_rows
 from outreach_assets.steps.private_duckdb import Duck

@@ -10,7 +10,7 @@ from outreach_assets.assets.at_work import Result
 from outreach_assets.assets.chain import OWNERS
 from outreach_assets.resources import NeonResource
 from outreach_assets.retries import dagster_failures
-from outreach_assets.steps.retention import Keep, StatePruned, prune
+from outreach_assets.steps.snapshots.retention import Keep, StatePruned, prune
 from outreach_core.audit import started_by
 from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.states import ALL_STATES

@@ -55,7 +55,7 @@ from outreach_assets.steps.batches import in_batches
 from outreach_assets.steps.compare_published import compare_with_published
 from outreach_assets.steps.export import Export, Judged, write_parquet
 from outreach_assets.steps.extract import ExtractedTable, drop_rows, extract_rows, hold_to_source
-from outreach_assets.steps.failures import record_failures
+from outreach_assets.steps.failures.log import record_failures
 from outreach_assets.steps.kill_switches import KillSwitches, Switch
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Duck, disk_errors

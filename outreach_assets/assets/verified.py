@@ -10,7 +10,7 @@ from outreach_assets.assets.at_work import Result
 from outreach_assets.assets.chain import OWNERS
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
-from outreach_assets.steps.verify import StateVerified, Verifier, verify_states
+from outreach_assets.steps.snapshots.verify import StateVerified, Verifier, verify_states
 from outreach_core.audit import published_manifests
 from outreach_core.states import ALL_STATES
 

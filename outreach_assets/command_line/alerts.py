@@ -9,8 +9,8 @@ from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.errors import OutreachError, SettingsError
 
 if TYPE_CHECKING:
-    from outreach_assets.steps.alert_channels import Channel
-    from outreach_assets.steps.alerts import Alert
+    from outreach_assets.steps.alerts.causes import Alert
+    from outreach_assets.steps.alerts.channels import Channel
 
 FAILED = 1
 MOST = 200
@@ -28,8 +28,8 @@ def list_command(
 
     Examples: `outreach alerts list` · `outreach alerts list --open --json`
     """
-    from outreach_assets.steps.alerts import list_alerts  # noqa: PLC0415 imports psycopg
-    from outreach_assets.steps.build_channels import build_channels  # noqa: PLC0415
+    from outreach_assets.steps.alerts.build_channels import build_channels  # noqa: PLC0415
+    from outreach_assets.steps.alerts.causes import list_alerts  # noqa: PLC0415 imports psycopg
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
     settings = load_settings()
@@ -68,7 +68,7 @@ def send_test(
 
     Example: `outreach alerts test`
     """
-    from outreach_assets.steps.build_channels import build_channels  # noqa: PLC0415
+    from outreach_assets.steps.alerts.build_channels import build_channels  # noqa: PLC0415
 
     settings = load_settings()
     channels = build_channels(settings)
@@ -87,7 +87,7 @@ def send_test(
 
 
 def _try(channel: "Channel", ui_url: str) -> str | None:
-    from outreach_assets.steps.alert_channels import Message  # noqa: PLC0415
+    from outreach_assets.steps.alerts.channels import Message  # noqa: PLC0415
 
     title = "test: alerts arrive here"
     says = "Somebody ran `outreach alerts test`. Nothing is wrong."

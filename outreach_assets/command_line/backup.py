@@ -9,7 +9,7 @@ from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
 if TYPE_CHECKING:
-    from outreach_assets.steps.backup import Outcome
+    from outreach_assets.steps.backups.back_up import Outcome
 
 PARTLY = 3
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
@@ -33,7 +33,7 @@ def run_command(
     --json`
     """
     from outreach_assets.command_line.backup_progress import BackupBars  # noqa: PLC0415
-    from outreach_assets.steps.backup_run import BackupRun  # noqa: PLC0415 imports psycopg
+    from outreach_assets.steps.backups.run import BackupRun  # noqa: PLC0415 imports psycopg
     from outreach_core.audit import command_event  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
@@ -90,7 +90,7 @@ def destinations_command(*, as_json: Json = False) -> None:
 
     Examples: `outreach backup destinations` · `outreach backup destinations --json`
     """
-    from outreach_assets.steps.backup_places import unreachable  # noqa: PLC0415
+    from outreach_assets.steps.backups.places import unreachable  # noqa: PLC0415
     from outreach_core.destinations import all_destinations  # noqa: PLC0415 imports pydantic
 
     settings = load_settings()

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from outreach_assets.steps.rclone_mover import Moved
+from outreach_assets.steps.backups.mover import Moved
 
 
 class BackupBars:

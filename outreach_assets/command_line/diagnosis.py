@@ -1,7 +1,7 @@
 """Which checks there are, and how they are run: side by side, each for so long and no longer.
 
 The checks are beside what they check: environment_checks.py and database_checks.py in
-outreach_core, b2_resources/probe.py, steps/duckdb_check.py, steps/alert_check.py. How the report
+outreach_core, b2_resources/probe.py, steps/duckdb_check.py, steps/alerts/check.py. How the report
 looks is in doctor.py.
 """
 
@@ -195,7 +195,7 @@ def _check_store(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_alerts(settings: Settings) -> Iterator[Finding]:
-    from outreach_assets.steps.alert_check import check_channels  # noqa: PLC0415
-    from outreach_assets.steps.build_channels import build_channels  # noqa: PLC0415
+    from outreach_assets.steps.alerts.build_channels import build_channels  # noqa: PLC0415
+    from outreach_assets.steps.alerts.check import check_channels  # noqa: PLC0415
 
     yield from check_channels(build_channels(settings))

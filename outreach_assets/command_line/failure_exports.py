@@ -12,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
-from outreach_assets.steps.failure_kinds import FailureFormat, FailureType
+from outreach_assets.steps.failures.kinds import FailureFormat, FailureType
 from outreach_core.errors import OutreachError
 from outreach_core.states import checked_states
 
 if TYPE_CHECKING:
-    from outreach_assets.steps.failure_export import ExportedBatch, ExportOrder, Waiting
+    from outreach_assets.steps.failures.export import ExportedBatch, ExportOrder, Waiting
     from outreach_core.postgres import Postgres
     from outreach_core.settings import Settings
 
@@ -69,7 +69,7 @@ def export_command(  # noqa: PLR0913 a command's options are its parameters
     Examples: `outreach failures export` · `outreach failures export --type company --format csv
     --batch-size 1000 --state WV` · `outreach failures export --dry-run --json`
     """
-    from outreach_assets.steps.failure_export import (  # noqa: PLC0415
+    from outreach_assets.steps.failures.export import (  # noqa: PLC0415
         ExportOrder,
         waiting_failures,
     )
@@ -98,7 +98,7 @@ def export_command(  # noqa: PLR0913 a command's options are its parameters
 
 def export_everything(settings: "Settings") -> "list[ExportedBatch]":
     """What waits, as JSON, one file per pipeline; says on the screen what was exported."""
-    from outreach_assets.steps.failure_export import (  # noqa: PLC0415
+    from outreach_assets.steps.failures.export import (  # noqa: PLC0415
         ExportOrder,
         waiting_failures,
     )
@@ -123,7 +123,7 @@ def batches_command(
 
     Examples: `outreach failures batches` · `outreach failures batches --limit 500 --json`
     """
-    from outreach_assets.steps.failure_export import failure_batches  # noqa: PLC0415
+    from outreach_assets.steps.failures.export import failure_batches  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
     found = failure_batches(open_neon(load_settings()), limit=limit)
@@ -142,7 +142,7 @@ def _export(
 ) -> "tuple[list[ExportedBatch], OutreachError | None]":
     """What was exported, and the error that kept it from being all."""
     from b2_resources.build_store import build_store  # noqa: PLC0415
-    from outreach_assets.steps.failure_export import export_failures  # noqa: PLC0415
+    from outreach_assets.steps.failures.export import export_failures  # noqa: PLC0415
 
     store = build_store(settings)
     done: list[ExportedBatch] = []

@@ -14,7 +14,7 @@ from outreach_core.states import checked_states
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from outreach_assets.steps.failure_lists import Failure, FailureStats, Wanted
+    from outreach_assets.steps.failures.lists import Failure, FailureStats, Wanted
 
 COMMONEST = 20
 CELL_CHARACTERS = 60
@@ -41,7 +41,7 @@ def list_command(
 
     Examples: `outreach failures list --state WV` · `outreach failures list --type person --json`
     """
-    from outreach_assets.steps.failure_lists import newest_failures  # noqa: PLC0415 psycopg
+    from outreach_assets.steps.failures.lists import newest_failures  # noqa: PLC0415 psycopg
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
     wanted = _wanted(state, type_)
@@ -63,7 +63,7 @@ def stats_command(
 
     Examples: `outreach failures stats` · `outreach failures stats --state WV --json`
     """
-    from outreach_assets.steps.failure_lists import failure_stats  # noqa: PLC0415 psycopg
+    from outreach_assets.steps.failures.lists import failure_stats  # noqa: PLC0415 psycopg
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
     stats = failure_stats(open_neon(load_settings()), _wanted(state, type_))
@@ -82,7 +82,7 @@ def shown(text: str | None) -> str:
 
 
 def _wanted(state: list[str] | None, type_: Which) -> "Wanted":
-    from outreach_assets.steps.failure_lists import Wanted  # noqa: PLC0415
+    from outreach_assets.steps.failures.lists import Wanted  # noqa: PLC0415
 
     return Wanted(
         types=type_.types,

@@ -14,7 +14,7 @@ from outreach_core.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from outreach_assets.steps.repair import Repair, RowRepair
+    from outreach_assets.steps.failures.repair import Repair, RowRepair
     from outreach_core.postgres import Postgres
     from outreach_core.settings import Settings
 
@@ -50,7 +50,7 @@ def repair_command(
 
     Examples: `outreach failures repair mended.csv` · `outreach failures repair mended.csv --apply`
     """
-    from outreach_assets.steps.repair_write import write_repair  # noqa: PLC0415 duckdb, psycopg
+    from outreach_assets.steps.failures.repair_write import write_repair  # noqa: PLC0415 duckdb, psycopg
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
     settings = load_settings()
@@ -69,9 +69,9 @@ def repair_command(
 
 
 def _planned(settings: "Settings", postgres: "Postgres", file: Path) -> "Repair":
-    from outreach_assets.steps.corrections import read_corrections  # noqa: PLC0415
+    from outreach_assets.steps.failures.corrections import read_corrections  # noqa: PLC0415
+    from outreach_assets.steps.failures.repair import plan_repair  # noqa: PLC0415
     from outreach_assets.steps.private_duckdb import Limits, private_duckdb  # noqa: PLC0415
-    from outreach_assets.steps.repair import plan_repair  # noqa: PLC0415
     from outreach_assets.steps.source import held_snapshot  # noqa: PLC0415
     from outreach_assets.tables.catalogue import tables_for  # noqa: PLC0415
 
@@ -88,7 +88,7 @@ def _planned(settings: "Settings", postgres: "Postgres", file: Path) -> "Repair"
 
 
 def _counts(repair: "Repair") -> dict[str, int]:
-    from outreach_assets.steps.repair import Outcome  # noqa: PLC0415
+    from outreach_assets.steps.failures.repair import Outcome  # noqa: PLC0415
 
     outcomes = Counter(row.outcome for row in repair.rows)
     return {
@@ -99,7 +99,7 @@ def _counts(repair: "Repair") -> dict[str, int]:
 
 
 def _as_object(repair: "Repair", *, written: int, applied: bool) -> dict[str, object]:
-    from outreach_assets.steps.repair import masked_changes  # noqa: PLC0415
+    from outreach_assets.steps.failures.repair import masked_changes  # noqa: PLC0415
 
     return {
         "table": repair.table.source,
@@ -152,7 +152,7 @@ def _print_repair(repair: "Repair", *, written: int, applied: bool) -> None:
 
 
 def _row(repair: "Repair", row: "RowRepair") -> list[object]:
-    from outreach_assets.steps.repair import masked_changes  # noqa: PLC0415
+    from outreach_assets.steps.failures.repair import masked_changes  # noqa: PLC0415
 
     changes = [
         f"{shown(name)}: {shown(change.before)} → {shown(change.after)}"

@@ -35,7 +35,7 @@ from outreach_core.states import UnknownStateError
 
 FAILED, WRONG_SETTINGS, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0, and beside 3: a run with states that were not published (refresh.py), a
-backup with files that are not there (backup.py)."""
+backup with files that are not there (backups/back_up.py)."""
 
 MISTAKES = (SettingsError, UnknownStateError)
 """What the person at the keyboard asked for wrongly."""

@@ -10,7 +10,7 @@ from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
 if TYPE_CHECKING:
-    from outreach_assets.steps.history import Point
+    from outreach_assets.steps.snapshots.history import Point
 
 POINTS = 30
 """How many versions the trend shows, and how many receipts of a state are read."""
@@ -32,7 +32,7 @@ def list_command(
     Examples: `outreach rules list` · `outreach rules list --json`
     """
     from outreach_assets.steps.export import EXPORTS_FOLDER  # noqa: PLC0415
-    from outreach_assets.steps.history import broken_over_time  # noqa: PLC0415
+    from outreach_assets.steps.snapshots.history import broken_over_time  # noqa: PLC0415
     from outreach_assets.tables.catalogue import tables_for  # noqa: PLC0415
 
     settings = load_settings()

@@ -19,8 +19,8 @@ from outreach_core.states import ALL_STATES, checked_states
 
 if TYPE_CHECKING:
     from outreach_assets.steps.private_duckdb import Duck
-    from outreach_assets.steps.restore import Restored
-    from outreach_assets.steps.retention import Keep
+    from outreach_assets.steps.snapshots.restore import Restored
+    from outreach_assets.steps.snapshots.retention import Keep
     from outreach_core.settings import Settings
 
 FAILED, PARTLY = 1, 3
@@ -46,7 +46,7 @@ def verify(
     Examples: `outreach snapshots verify` · `outreach snapshots verify --state WV --all --json`
     """
     from b2_resources.build_store import build_store  # noqa: PLC0415
-    from outreach_assets.steps.verify import Verifier, Which, verify_states  # noqa: PLC0415
+    from outreach_assets.steps.snapshots.verify import Verifier, Which, verify_states  # noqa: PLC0415
     from outreach_core.audit import published_manifests  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
@@ -101,7 +101,7 @@ def prune(
 
     Examples: `outreach snapshots prune` · `outreach snapshots prune --keep 10 --days 30 --apply`
     """
-    from outreach_assets.steps.retention import Keep  # noqa: PLC0415
+    from outreach_assets.steps.snapshots.retention import Keep  # noqa: PLC0415
 
     settings = load_settings()
     kept = Keep(
@@ -168,7 +168,7 @@ def _restore(
     schema: str | None,
 ) -> "Restored":
     from b2_resources.build_store import build_store  # noqa: PLC0415
-    from outreach_assets.steps import restore as steps  # noqa: PLC0415
+    from outreach_assets.steps.snapshots import restore as steps  # noqa: PLC0415
 
     store = build_store(settings)
     manifest = steps.find_manifest(store, state, version)
@@ -178,7 +178,7 @@ def _restore(
         return steps.restore_to_duckdb(
             store, manifest, file, memory_mb=settings.outreach_duckdb_memory_mb
         )
-    from outreach_assets.steps.restore_postgres import restore_to_postgres  # noqa: PLC0415
+    from outreach_assets.steps.snapshots.restore_postgres import restore_to_postgres  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
     return restore_to_postgres(
@@ -195,7 +195,7 @@ def _show_plan(
     settings: "Settings", keep: "Keep", states: tuple[str, ...], *, as_json: bool
 ) -> None:
     from b2_resources.build_store import build_store  # noqa: PLC0415
-    from outreach_assets.steps.retention import plan_state  # noqa: PLC0415
+    from outreach_assets.steps.snapshots.retention import plan_state  # noqa: PLC0415
 
     store, now = build_store(settings), _now()
     plans = (plan_state(store, state, keep, now) for state in states)
@@ -213,7 +213,7 @@ def _show_plan(
 
 def _prune(settings: "Settings", keep: "Keep", states: tuple[str, ...], *, as_json: bool) -> None:
     from b2_resources.build_store import build_store  # noqa: PLC0415
-    from outreach_assets.steps.retention import prune as prune_states  # noqa: PLC0415
+    from outreach_assets.steps.snapshots.retention import prune as prune_states  # noqa: PLC0415
     from outreach_core.audit import operator  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
 

@@ -156,7 +156,7 @@ def _compare_all(
     from b2_resources.build_store import build_store  # noqa: PLC0415
     from outreach_assets.steps.changes import compare  # noqa: PLC0415
     from outreach_assets.steps.export import EXPORTS_FOLDER, WRITERS  # noqa: PLC0415
-    from outreach_assets.steps.fetch import borrow  # noqa: PLC0415
+    from outreach_assets.steps.snapshots.fetch import borrow  # noqa: PLC0415
     from outreach_assets.tables.catalogue import TABLES, tables_judged_by  # noqa: PLC0415
 
     store, exports = build_store(settings), settings.home / EXPORTS_FOLDER

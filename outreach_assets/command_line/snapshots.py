@@ -68,7 +68,7 @@ def fetch_command(
     """
     from b2_resources.build_store import build_store  # noqa: PLC0415
     from outreach_assets.steps.export import EXPORTS_FOLDER  # noqa: PLC0415
-    from outreach_assets.steps.fetch import fetch_newest  # noqa: PLC0415
+    from outreach_assets.steps.snapshots.fetch import fetch_newest  # noqa: PLC0415
     from outreach_assets.steps.workbench import refresh_workbench  # noqa: PLC0415
 
     settings = load_settings()

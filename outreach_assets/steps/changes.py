@@ -1,7 +1,7 @@
 """What a snapshot changed against another of the same state, key by key, and what made it so.
 
 Plain DuckDB over the Parquet files of both. Where the files come from is the caller's business:
-the chain has them under exports/, the command line fetches them (fetch.py).
+the chain has them under exports/, the command line fetches them (snapshots/fetch.py).
 """
 
 import hashlib

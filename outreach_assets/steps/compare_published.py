@@ -17,9 +17,9 @@ from b2_resources.object_store import (
 )
 from outreach_assets.steps.changes import SnapshotFiles, compare
 from outreach_assets.steps.export import WRITERS, write_whole
-from outreach_assets.steps.fetch import FetchDiffersError, fetch_files
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.steps.snapshots.fetch import FetchDiffersError, fetch_files
 from outreach_assets.tables.table import Table
 from outreach_core.errors import OutreachError
 

@@ -19,12 +19,12 @@ from b2_resources.object_store import (
     StoreRefusedError,
     StoreUnreachableError,
 )
-from outreach_assets.steps.alerts import Alert, list_alerts
-from outreach_assets.steps.failure_batches import waiting_failures
-from outreach_assets.steps.failure_kinds import FailureType
-from outreach_assets.steps.history import Point, broken_over_time
+from outreach_assets.steps.alerts.causes import Alert, list_alerts
+from outreach_assets.steps.failures.batches import waiting_failures
+from outreach_assets.steps.failures.kinds import FailureType
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.published import WORKERS, InStore, look_at
+from outreach_assets.steps.snapshots.history import Point, broken_over_time
 from outreach_assets.steps.upload import differing_objects
 from outreach_assets.tables.table import Table
 from outreach_core.audit import VALIDATION_RUN

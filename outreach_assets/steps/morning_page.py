@@ -6,8 +6,8 @@ What the facts are is in morning.py.
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
-from outreach_assets.steps.history import Point
 from outreach_assets.steps.morning import Morning, StateMorning
+from outreach_assets.steps.snapshots.history import Point
 from outreach_assets.tables.table import Table
 
 # Where people expect a state, one tile each; the territories at the edges.

@@ -22,7 +22,7 @@ from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore, StoredObject
 from b2_resources.s3_config import S3Config
 from b2_resources.s3_store import S3Store
-from outreach_assets.steps.failure_export import ExportOrder, export_failures
+from outreach_assets.steps.failures.export import ExportOrder, export_failures
 from outreach_core.errors import RetryableError
 from outreach_core.postgres import Postgres
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from b2_resources.object_store import ObjectStore, get_bytes
-from outreach_assets.steps.failure_export import export_failures, failure_batches
+from outreach_assets.steps.failures.export import export_failures, failure_batches
 from outreach_core.embedded_postgres import EmbeddedPostgres
 from outreach_core.postgres import Postgres
 from tests.faults.exporter import NOW, ORDER, opened

@@ -12,10 +12,10 @@ from outreach_assets.assets.drill import NOTHING, restore_drill
 from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.verified import verified_snapshots
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
-from outreach_assets.steps.drill import choose_snapshot
 from outreach_assets.steps.manifest import manifest_versions
 from outreach_assets.steps.record import claimed
-from outreach_assets.steps.retention import Keep
+from outreach_assets.steps.snapshots.drill import choose_snapshot
+from outreach_assets.steps.snapshots.retention import Keep
 from outreach_assets.steps.upload import publish
 from outreach_core.audit import SNAPSHOT_REMOVED
 from outreach_core.migrate import migrate

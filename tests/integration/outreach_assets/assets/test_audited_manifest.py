@@ -1,7 +1,7 @@
 """The newest manifest has nothing after it in its chain: the audit log vouches for it."""
 
 from outreach_assets.steps.manifest import all_manifests
-from outreach_assets.steps.verify import Verifier, verify_states
+from outreach_assets.steps.snapshots.verify import Verifier, verify_states
 from outreach_core.audit import published_manifests
 from tests.given import a_company, a_duck, given_rows
 from tests.integration.outreach_assets.assets.chain_at_hand import ChainAtHand

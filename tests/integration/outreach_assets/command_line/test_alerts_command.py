@@ -9,9 +9,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from outreach_assets.command_line.main import app
-from outreach_assets.steps.alert_check import check_channels
-from outreach_assets.steps.alerts import Kind, Sighting, Trouble, note_sightings
-from outreach_assets.steps.build_channels import build_channels
+from outreach_assets.steps.alerts.build_channels import build_channels
+from outreach_assets.steps.alerts.causes import Kind, Sighting, Trouble, note_sightings
+from outreach_assets.steps.alerts.check import check_channels
 from outreach_core.errors import SettingsError
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
@@ -24,7 +24,7 @@ OPS, BOSS = "ops@example.test", "boss@example.test"
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Chat, Post]]:
     """Receivers, and the settings that name them."""
-    monkeypatch.setattr("outreach_assets.steps.alert_channels.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("outreach_assets.steps.alerts.channels.PAUSE_SECONDS", 0.01)
     with receivers() as (chat, post):
         for variable, value in {
             "OUTREACH_ALERT_WEBHOOK_URL": chat.url,

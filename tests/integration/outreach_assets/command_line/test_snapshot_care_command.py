@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from b2_resources import keys
 from b2_resources.local_store import LocalStore
 from outreach_assets.command_line.main import app
-from outreach_assets.steps.restore import TargetInUseError
+from outreach_assets.steps.snapshots.restore import TargetInUseError
 from outreach_assets.steps.upload import publish
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres

@@ -1,0 +1,1 @@
+"""Folders into several places by policy; rclone moves the bytes."""

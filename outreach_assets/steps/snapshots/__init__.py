@@ -1,0 +1,1 @@
+"""Looking after what was published: fetch, verify, restore, prune."""
