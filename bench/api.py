@@ -163,7 +163,7 @@ def main() -> None:
                     found[name].append(part())
                     requests += len(found[name][-1]) if name.startswith("create") else 0
             cpu = (cpu_milliseconds(home) - before) / requests
-            (floor, *_), _, (median, p95), _ = (said(name, found[name]) for name in parts)
+            (floor, _), _, (median, _), _ = (said(name, found[name]) for name in parts)
             print(
                 f"{median / floor:.1f} x the floor; server CPU {cpu:.2f} ms a request; the largest "
                 f"server process: {peak_mb(home):.0f} MB"

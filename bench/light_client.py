@@ -80,7 +80,7 @@ class LightClient(asyncio.Protocol):
 def milliseconds(
     ask: Callable[[LightClient], Awaitable[None]], url: str, tokens: Sequence[str], rounds: int
 ) -> list[float]:
-    """How long each request took, in order of length: each client asks as soon as it is answered."""
+    """How long each request took, in order; each client asks again as soon as it is answered."""
 
     async def all_of_them() -> list[float]:
         clients = [await LightClient.connected(url, token) for token in tokens]

@@ -27,8 +27,8 @@ from outreach_api.schemas import (
 from outreach_api.task_routes import changed_once, push, refused_as
 from outreach_core.given_answers import given_answer
 from outreach_core.postgres import Connection
-from outreach_core.task_changes import fail_upload, queue_task, start_upload
-from outreach_core.task_rows import check_room, get_task
+from outreach_core.task_changes import fail_upload, queue_task, start_upload, start_upload_again
+from outreach_core.task_rows import get_task
 from outreach_core.tasks import (
     UPLOAD_TIME,
     Task,
@@ -51,10 +51,8 @@ def sign_uploads(task_id: TaskId, given: Given, user: User) -> UploadList:
     Ask again when the time is not enough.
     """
     try:
-        with given.database.connect() as connection:
-            if get_task(connection, user, task_id).status is TaskStatus.UPLOAD_FAILED:
-                check_room(connection, user, most_open=given.limits.open_tasks)
-            task = start_upload(connection, user, task_id, now=given.now())
+        with given.database.statements() as connection:
+            task = _started_upload(given, connection, user, task_id)
     except TaskStatusError as error:
         # Still waiting, and not given more time: its time is over, and the sweep has not come by.
         waiting = (TaskStatus.CREATED, TaskStatus.UPLOADING, TaskStatus.EXPIRED)
@@ -124,6 +122,16 @@ def report(
     raise RefusedError(
         404, ErrorCode.REPORT_NOT_FOUND, f"there is no report of that format: there are {names}"
     )
+
+
+def _started_upload(given: Collaborators, connection: Connection, user: str, task_id: str) -> Task:
+    try:
+        return start_upload(connection, user, task_id, now=given.now())
+    except TaskStatusError as error:
+        if error.status is not TaskStatus.UPLOAD_FAILED:
+            raise
+    most = given.limits.open_tasks
+    return start_upload_again(connection, user, task_id, now=given.now(), most_open=most)
 
 
 def _upload(given: Collaborators, task: Task, wanted: TaskInput) -> UploadShown:
