@@ -44,8 +44,8 @@ ALREADY = (TaskStatus.QUEUED, TaskStatus.PROCESSING)
 router = APIRouter(prefix="/tasks/{task_id}", tags=["files"])
 
 
-@router.post("/upload-urls")
-def sign_uploads(task_id: TaskId, given: Given, user: User) -> UploadList:
+@router.post("/upload-urls", response_model=UploadList)
+def sign_uploads(task_id: TaskId, given: Given, user: User) -> Response:
     """Where to PUT each file within 15 minutes: exactly the bytes and the type announced.
 
     Ask again when the time is not enough.
@@ -62,7 +62,9 @@ def sign_uploads(task_id: TaskId, given: Given, user: User) -> UploadList:
         raise RefusedError(
             409, ErrorCode.TASK_NOT_UPLOADABLE, str(error), context=context
         ) from error
-    return UploadList(uploads=[_upload(given, task, one) for one in task.inputs])
+    found = UploadList(uploads=[_upload(given, task, one) for one in task.inputs])
+    # As JSON already: FastAPI would check it all again, in another thread.
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.post("/process", status_code=202, response_model=TaskShown)
