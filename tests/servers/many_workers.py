@@ -37,6 +37,7 @@ class ManyWorkers(OutreachDev):
 
     def __enter__(self) -> Self:
         with self._stack:
+            self._stack.callback(self._stopped)  # last: it waits for all that has this home
             port = self._stack.enter_context(redis(self.home))
             self.environment |= {
                 "CELERY_BROKER_URL": f"redis://127.0.0.1:{port}/0",
@@ -50,9 +51,12 @@ class ManyWorkers(OutreachDev):
             if self.is_warm:
                 self.worker = self._stack.enter_context(self._a_worker())
             super().__enter__()
-            self._stack.callback(self.stop)
             self._stack = self._stack.pop_all()
         return self
+
+    def _stopped(self) -> None:
+        if self.process is not None:
+            self.stop()
 
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
