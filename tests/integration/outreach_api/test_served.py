@@ -1,12 +1,19 @@
 """The real server over HTTP, with a folder of its own and with an S3 server."""
 
+import csv
 import hashlib
+import json
 import re
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -27,12 +34,16 @@ from tests.servers.rclone_s3 import BUCKET, REGION, RcloneS3
 
 BODY = b"name,email\nAda,ada@example.test\n" * 40_000
 
+TASKS = 100
+"""Half a second of CPU each, which is the tool's start."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
     """A server that runs, the store behind it, and two users' sessions."""
 
     url: str
+    home: Path
     store: ObjectStore
     postgres: Postgres
     anna: requests.Session
@@ -82,7 +93,13 @@ def served(
         with outreach_serve(home, variables, workers=1 if request.param == "s3" else 2) as url:
             anna, bob = sessions
             yield Served(
-                url=url, store=store, postgres=migrated, anna=anna, bob=bob, anna_id=users[0]
+                home=home,
+                url=url,
+                store=store,
+                postgres=migrated,
+                anna=anna,
+                bob=bob,
+                anna_id=users[0],
             )
     for session in sessions:
         session.close()
@@ -191,3 +208,58 @@ def test_five_hundred_tasks_of_32_clients_are_all_taken(served: Served) -> None:
     with ThreadPoolExecutor(32) as pool:
         found = list(pool.map(lambda number: hand_in(served, number), range(500)))
     assert found == ["QUEUED"] * 500
+
+
+def brought_back(served: Served, number: int) -> list[Any]:
+    """One client's people handed in and judged: the rows that come back, and how each ended."""
+    body = f"unique_id,company_unique_id,email,title\np{number},c1,a@b.example,CFO\n".encode()
+    with requests.Session() as session:
+        session.headers["authorization"] = str(served.anna.headers["authorization"])
+        primary = {"filename": "people.csv", "size_bytes": len(body)}
+        wanted = {"tool_id": "validate-outreach", "inputs": {"primary": primary}}
+        made = session.post(f"{served.url}/tasks", json=wanted, timeout=60)
+        url = f"{served.url}/tasks/{made.json()['id']}"
+        (upload,) = session.post(f"{url}/upload-urls", timeout=60).json()["uploads"]
+        requests.put(upload["url"], data=body, headers=upload["headers"], timeout=60)
+        session.post(f"{url}/process", timeout=60)
+        while session.get(url, timeout=60).json()["ended_at"] is None:
+            time.sleep(1)  # thirty-two that ask oftener would be the load
+        downloads = session.get(f"{url}/downloads", timeout=60).json()["downloads"]
+        got = {one["name"]: session.get(one["url"], timeout=60).content for one in downloads}
+        for one in downloads:
+            assert hashlib.sha256(got[one["name"]]).hexdigest() == one["sha256"]
+        rows = list(csv.DictReader(got["good.csv"].decode().splitlines()))
+        history = [one["status"] for one in session.get(url, timeout=60).json()["history"]]
+        return [[row["unique_id"] for row in rows], history]
+
+
+@contextmanager
+def workers(served: Served, count: int) -> Iterator[None]:
+    """Processes that work on whatever waits, as the op in a run does."""
+    asked = json.dumps(
+        {"conninfo": served.postgres.conninfo, "home": str(served.home), "moment": ""}
+    )
+    words = [sys.executable, "-m", "tests.faults.task_worker", asked]
+    started = [
+        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for worker in started:
+            worker.communicate()
+    assert [worker.returncode for worker in started] == [0] * count
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_hundred_tasks_of_32_clients_come_back_each_as_its_own(served: Served) -> None:
+    if isinstance(served.store, S3Store):
+        return  # where the bytes lie changes nothing here
+    with workers(served, 3), ThreadPoolExecutor(32) as pool:
+        found = list(pool.map(lambda number: brought_back(served, number), range(TASKS)))
+    assert [row for row, _ in found] == [[f"p{number}"] for number in range(TASKS)]
+    assert {tuple(history) for _, history in found} == {
+        ("CREATED", "UPLOADING", "QUEUED", "PROCESSING", "COMPLETED")
+    }
