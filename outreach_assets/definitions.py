@@ -40,20 +40,15 @@ from sensors.task_uploads import task_uploads_sensor
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Everything, around these settings; `resources` take the place of those by the same name."""
     tables = tables_for(settings.outreach_company_not_valid)
+    switches = KillSwitches.of(settings)
     return dg.Definitions(
         assets=[
             *sources(),
-            build_tables(
-                settings.outreach_states_per_run,
-                tables,
-                kill_switches(settings),
-            ),
+            build_tables(settings.outreach_states_per_run, tables, switches),
             build_failures(settings.b2_validation_failures_prefix),
             build_usage(settings.outreach_storage_budget_dollars),
             audit_log_export,
-            build_morning(
-                tables_for(settings.outreach_company_not_valid), settings.outreach_ui_url
-            ),
+            build_morning(tables, settings.outreach_ui_url),
             workbench,
             restore_drill,
             verified_snapshots,
@@ -64,28 +59,18 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             task_upkeep,
         ],
         jobs=JOBS,
-        schedules=build_schedules(settings, tables),
+        schedules=build_schedules(settings, tables, switches),
         sensors=[
             abandoned_runs_sensor,
             owed_objects_sensor,
             failures_found_sensor,
             run_outcomes_sensor,
             alerts_sensor,
-            build_changed_states_sensor(tables),
+            build_changed_states_sensor(tables, switches),
             task_uploads_sensor,
         ],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
-    )
-
-
-def kill_switches(settings: Settings) -> KillSwitches:
-    """The thresholds as the environment sets them."""
-    return KillSwitches(
-        max_bad_share=settings.outreach_max_bad_share,
-        max_row_change=settings.outreach_max_row_change,
-        max_bad_share_by_state=settings.outreach_max_bad_share_by_state,
-        max_row_change_by_state=settings.outreach_max_row_change_by_state,
     )
 
 
