@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from outreach_core.setting_values import THIS_MACHINE, bucket_name, key_prefix, region_name
 
+SHORTEST_PASSPHRASE = 12
 OPTIONS = "storage_class, bandwidth, transfers"
 BANDWIDTH = re.compile(r"\d+(\.\d+)?[BKMGT]?(:(off|\d+(\.\d+)?[BKMGT]?))?|off")
 
@@ -84,10 +85,19 @@ def remotes(value: object) -> object:
     return found
 
 
+def passphrase(value: SecretStr) -> SecretStr:
+    """What people can write down, and nobody guesses."""
+    said = value.get_secret_value()
+    if len(said) < SHORTEST_PASSPHRASE or not said.isprintable():
+        raise ValueError(f"expected {SHORTEST_PASSPHRASE} or more letters, digits and signs")
+    return value
+
+
 Bucket = Annotated[str, AfterValidator(bucket_and_prefix)] | None
 Endpoint = Annotated[str, AfterValidator(s3_endpoint)] | None
 Region = Annotated[str, AfterValidator(region_name)] | None
 Options = Annotated[Mapping[str, str], NoDecode, BeforeValidator(options)]
+Passphrase = Annotated[SecretStr, AfterValidator(passphrase)] | None
 Remotes = Annotated[Mapping[str, str], NoDecode, BeforeValidator(remotes)]
 
 
@@ -120,5 +130,7 @@ class BackupSettings(BaseSettings):
     outreach_backup_remotes: Remotes = Field(default_factory=dict)
     outreach_backup_remotes_options: Options = Field(default_factory=dict)
 
+    outreach_backup_passphrase: Passphrase = None
+    outreach_backup_salt: Passphrase = None
     outreach_rclone: Path | None = None
     outreach_rclone_config: Path | None = None

@@ -1,0 +1,52 @@
+"""Of which file an encrypted one at a destination is the encryption: computed, never believed.
+
+The nonce is read from the object, the content from the source, once for both hashes. Nobody
+downloads the object: if it has the hash that comes out, it is the encryption of just that content.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from outreach_assets.steps.backups.crypt import BLOCK_BYTES, HEADER_BYTES, Cipher, is_header
+from outreach_assets.steps.backups.job import Job
+from outreach_assets.steps.backups.listed_there import HashKinds, hash_kinds
+from outreach_assets.steps.backups.places import FROM, HELD
+from outreach_assets.steps.backups.rclone import Rclone, RcloneError
+from outreach_core.encrypted_destinations import ProvenFile
+
+
+def encryptions(job: Job, paths: Iterable[str]) -> Iterator[ProvenFile]:
+    """What each file is now, and what its encryption at the destination must be.
+
+    Left out is what cannot be read on either side. Nothing for a policy that is not encrypted.
+    """
+    if job.at.cipher is None:
+        return
+    one = partial(_encryption, job.rclone, job.at.cipher, hash_kinds(job))
+    with ThreadPoolExecutor(job.destination.limits.transfers) as threads:
+        yield from filter(None, threads.map(one, paths))
+
+
+def _encryption(rclone: Rclone, cipher: Cipher, kinds: HashKinds, path: str) -> ProvenFile | None:
+    clear, sealed = (hashlib.new(kind, usedforsecurity=False) for kind in kinds)
+
+    def blocks() -> Iterator[bytes]:
+        with rclone.open(f"{FROM}:", path).body() as answer:
+            while block := answer.read(BLOCK_BYTES):
+                clear.update(block)
+                yield block
+
+    try:
+        with rclone.open(f"{HELD}:", path, first=HEADER_BYTES).body() as answer:
+            header = answer.read(HEADER_BYTES)
+        if not is_header(header):
+            return None
+        for part in cipher.encrypted(blocks(), header):
+            sealed.update(part)
+    except RcloneError:
+        return None
+    return ProvenFile(
+        path, f"{kinds.source}:{clear.hexdigest()}", f"{kinds.there}:{sealed.hexdigest()}"
+    )
