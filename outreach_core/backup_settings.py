@@ -4,6 +4,7 @@
 bucket (with a prefix behind it), an address, a key, and options that all destinations know.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,6 +96,19 @@ def remotes(value: object) -> object:
     return found
 
 
+def drive_token(value: SecretStr) -> SecretStr:
+    """What `rclone authorize drive` printed."""
+    try:
+        said = json.loads(value.get_secret_value())
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or not said.get("refresh_token"):
+        raise ValueError(
+            'expected the JSON that `rclone authorize "drive"` prints, with a refresh_token'
+        )
+    return value
+
+
 Bucket = Annotated[str, AfterValidator(bucket_and_prefix)] | None
 Endpoint = Annotated[str, AfterValidator(s3_endpoint)] | None
 Region = Annotated[str, AfterValidator(region_name)] | None
@@ -130,6 +144,13 @@ class BackupSettings(BaseSettings):
     outreach_backup_local_options: Options = Field(default_factory=dict)
     outreach_backup_remotes: Remotes = Field(default_factory=dict)
     outreach_backup_remotes_options: Options = Field(default_factory=dict)
+
+    outreach_google_drive_service_account_file: Path | None = None
+    outreach_google_drive_token: Annotated[SecretStr, AfterValidator(drive_token)] | None = None
+    outreach_google_drive_client_id: str | None = None
+    outreach_google_drive_client_secret: SecretStr | None = None
+    outreach_google_drive_root_folder_id: str | None = None
+    outreach_google_drive_team_drive: str | None = None
 
     outreach_rclone: Path | None = None
     outreach_rclone_config: Path | None = None

@@ -28,13 +28,15 @@ from outreach_core.file_destinations import (
     ListedFile,
     Place,
     copy_in,
+    drop_twins,
     folders_among,
     has_synced_files,
     note_listings,
+    note_problem,
     note_tried,
     note_unreachable,
 )
-from outreach_core.policies import FolderPolicy, deciding_policy, filter_rules
+from outreach_core.policies import FolderPolicy, Source, deciding_policy, filter_rules
 from outreach_core.policy_table import is_enabled
 from outreach_core.postgres import Connection, DatabaseUnreachableError, Postgres
 
@@ -43,6 +45,8 @@ HASHES = ("md5", "sha1", "sha256", "quickxor", "dropbox", "blake3", "xxh3", "crc
 
 LOCK = 0x0047EAC5  # the first half of our advisory lock keys; the second is the place's hash
 CHANGED = "it changed while it was copied, or is not there as it was sent: the next run looks again"
+MAY_HAVE_TWINS = (Source.GOOGLE_DRIVE, Source.REMOTE)
+TWINS = "the source has two files of this name, and which is meant nobody can tell: rename one"
 
 
 class PlaceBusyError(RetryableError):
@@ -82,6 +86,9 @@ class Outcome:
     sent: int = 0
     sent_bytes: int = 0
     removed: int = 0
+    without_bytes: int = 0
+    """Google's own documents, which no two downloads give the same: they are left out."""
+
     failed: int = 0
     seconds: float = 0.0
     error: str | None = None
@@ -224,8 +231,11 @@ def _compared(job: Job, outcome: Outcome) -> Difference:
     asked = ask_source(job.rclone, job.source.fs, kind, job.rules)
     asked_there = ask_listing(job.rclone, job.target, kind)
     files = listed_source(asked, job.source.fs, kind)
+    if job.policy.source is Source.GOOGLE_DRIVE:
+        files = _with_bytes(files, outcome)
     with job.postgres.connect() as connection:
         copy_in(connection, "listed_source", files)
+        twins = drop_twins(connection) if job.policy.source in MAY_HAVE_TWINS else []
         unread = unread_folders(job.rclone)
         outcome.unread += folders_among(connection, unread)
         _refuse_empty(connection, job)
@@ -236,8 +246,18 @@ def _compared(job: Job, outcome: Outcome) -> Difference:
             lost = error
         else:
             copy_in(connection, "listed_destination", there)
-            return note_listings(connection, job.place, unread=unread, now=job.now)
+            found = note_listings(connection, job.place, unread=unread, now=job.now)
+            note_problem(connection, job.place, twins, TWINS)
+            return found
     raise lost
+
+
+def _with_bytes(files: Iterator[ListedFile], outcome: Outcome) -> Iterator[ListedFile]:
+    for file in files:
+        if file.size_bytes < 0:
+            outcome.without_bytes += 1
+        else:
+            yield file
 
 
 def _refuse_empty(connection: Connection, job: Job) -> None:
