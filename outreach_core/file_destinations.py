@@ -4,12 +4,12 @@ Whole listings are copied in and judged by one statement each, so that a million
 problem. Who lists and who copies is in outreach_assets/steps/backups/back_up.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from outreach_core.postgres import Connection, Postgres
 
@@ -71,6 +71,14 @@ class Difference:
 
     not_in_source: Sequence[str]
     """The destination has them, the source does not."""
+
+    def without(self, paths: Collection[str]) -> Self:
+        """The same, but for files that need not be sent."""
+        return replace(
+            self,
+            to_send=[file for file in self.to_send if file[0] not in paths],
+            to_replace=[path for path in self.to_replace if path not in paths],
+        )
 
 
 LISTED = """
@@ -173,6 +181,16 @@ CAME_OF_IT = """
          ON f.folder_id = %(folder_id)s AND f.destination = %(destination)s AND f.path = t.path
     LEFT JOIN listed_destination d ON d.path = t.path"""
 
+# Twins are one file that cannot be read: no hash, so that none of them is copied.
+DROP_TWINS = """
+    WITH twins AS (
+      DELETE FROM listed_source WHERE path IN
+        (SELECT path FROM listed_source GROUP BY path HAVING count(*) > 1)
+      RETURNING path, size_bytes
+    )
+    INSERT INTO listed_source (path, size_bytes) SELECT path, max(size_bytes) FROM twins
+    GROUP BY path RETURNING path"""
+
 # The destination could not be asked: what it was proven to hold stays true for the same content.
 NOTE_UNREACHABLE = """
     INSERT INTO shq.file_destinations AS f
@@ -243,6 +261,21 @@ def folders_among(connection: Connection, paths: Sequence[str]) -> list[str]:
         (list(paths),),
     )
     return [path for (path,) in rows]
+
+
+def drop_twins(connection: Connection) -> list[str]:
+    """Paths that `listed_source` has more than once; it has one without a hash of each then."""
+    return [path for (path,) in connection.execute(DROP_TWINS)]
+
+
+def note_problem(connection: Connection, place: Place, paths: Sequence[str], problem: str) -> None:
+    """Say more closely why these have failed."""
+    if paths:
+        connection.execute(
+            "UPDATE shq.file_destinations SET error = %s "
+            "WHERE folder_id = %s AND destination = %s AND path = ANY(%s)",
+            (problem, place.folder_id, place.destination, list(paths)),
+        )
 
 
 def note_listings(

@@ -4,10 +4,14 @@ rclone does the moving (rclone.py); what is where is judged in Postgres
 (outreach_core/file_destinations.py). Who backs up several at once is run.py.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from outreach_assets.steps.backups.encryptions import encryptions
+from outreach_assets.steps.backups.encryptions import (
+    encryptions,
+    recognise,
+    refuse_other_passphrase,
+)
 from outreach_assets.steps.backups.job import Job, alone
 from outreach_assets.steps.backups.listed_there import (
     answered_there,
@@ -26,28 +30,24 @@ from outreach_assets.steps.backups.listing import (
 from outreach_assets.steps.backups.mover import DestinationLostError, Mover
 from outreach_assets.steps.backups.places import FROM
 from outreach_assets.steps.backups.rclone import RcloneError
-from outreach_core.encrypted_destinations import (
-    ProvenFile,
-    has_other_passphrase,
-    note_recognised,
-)
-from outreach_core.errors import PermanentError
 from outreach_core.file_destinations import (
     Difference,
+    ListedFile,
     copy_in,
+    drop_twins,
     folders_among,
     has_synced_files,
     note_listings,
+    note_problem,
     note_tried,
     note_unreachable,
 )
+from outreach_core.policies import Source
 from outreach_core.postgres import Connection
 
 CHANGED = "it changed while it was copied, or is not there as it was sent: the next run looks again"
-
-
-class OtherPassphraseError(PermanentError):
-    """What is there was encrypted with another passphrase than the one that is set."""
+MAY_HAVE_TWINS = (Source.GOOGLE_DRIVE, Source.REMOTE)
+TWINS = "the source has two files of this name, and which is meant nobody can tell: rename one"
 
 
 @dataclass(kw_only=True)
@@ -65,10 +65,16 @@ class Outcome:
     sent: int = 0
     sent_bytes: int = 0
     removed: int = 0
+    without_bytes: int = 0
+    """Google's own documents, which no two downloads give the same: they are left out."""
+
     failed: int = 0
     seconds: float = 0.0
     error: str | None = None
     """Why not all of it is there."""
+
+    may_pass: bool = False
+    """Whether that may go well when it is tried again."""
 
     unread: list[str] = field(default_factory=list)
     """Folders that could not be listed: what is in them is as it was before."""
@@ -81,6 +87,19 @@ class Outcome:
         """True when everything of the source is there."""
         return self.error is None and self.failed == 0 and not self.unread
 
+    @property
+    def is_worth_a_retry(self) -> bool:
+        """True when what is missing may be there the next time."""
+        return self.may_pass or (self.error is None and self.failed > 0)
+
+    @property
+    def problem(self) -> str:
+        """Why not all of it is there, in words; empty when it is."""
+        says = [self.error] if self.error else []
+        if self.failed and not self.error:
+            says.append(f"{self.failed:,} files are not there (`outreach backup status`)")
+        return "; ".join([*says, *(f"{folder} cannot be listed" for folder in self.unread)])
+
 
 def back_up(job: Job, outcome: Outcome) -> None:
     """Bring the policy's files there; `outcome` is told as it goes.
@@ -90,13 +109,15 @@ def back_up(job: Job, outcome: Outcome) -> None:
     file is true all the same.
     """
     with alone(job) as still_wanted:
-        _refuse_other_passphrase(job)
+        refuse_other_passphrase(job)
         difference = _compared(job, outcome)
         to_remove = [path for path in difference.not_in_source if job.decides_for(path)]
         outcome.files, outcome.failed = difference.files, difference.unreadable
         outcome.synced = difference.same
         outcome.left_behind = left_behind(job)
-        difference = _without_recognised(job, difference, outcome)
+        recognised = recognise(job, difference.to_prove)
+        outcome.synced += len(recognised)
+        difference = difference.without(recognised)
         if not difference.to_send and not to_remove:
             return
         still_wanted()
@@ -118,8 +139,11 @@ def _compared(job: Job, outcome: Outcome) -> Difference:
     asked = ask_source(job.rclone, f"{FROM}:", kind, job.rules)
     asked_there = ask_there(job)
     files = listed_source(asked, job.source.fs, kind)
+    if job.policy.source is Source.GOOGLE_DRIVE:
+        files = _with_bytes(files, outcome)
     with job.postgres.connect() as connection:
         copy_in(connection, "listed_source", files)
+        twins = drop_twins(connection) if job.policy.source in MAY_HAVE_TWINS else []
         unread = unread_folders(job.rclone)
         outcome.unread += folders_among(connection, unread)
         _refuse_empty(connection, job)
@@ -130,41 +154,18 @@ def _compared(job: Job, outcome: Outcome) -> Difference:
             lost = error
         else:
             copy_in_there(connection, job, there)
-            return note_listings(connection, job.place, unread=unread, now=job.now)
+            found = note_listings(connection, job.place, unread=unread, now=job.now)
+            note_problem(connection, job.place, twins, TWINS)
+            return found
     raise lost
 
 
-def _refuse_other_passphrase(job: Job) -> None:
-    """A slip in the passphrase would send everything anew, for nobody to read."""
-    if job.at.cipher is None:
-        return
-    with job.postgres.connect() as connection:
-        if has_other_passphrase(connection, job.place) and not job.is_new_passphrase:
-            raise OtherPassphraseError(
-                "what is there was encrypted with another OUTREACH_BACKUP_PASSPHRASE or "
-                "OUTREACH_BACKUP_SALT than is set now: set it back, or send everything anew by "
-                "`outreach backup run --new-passphrase` (old versions keep the old one)"
-            )
-
-
-def _without_recognised(job: Job, difference: Difference, outcome: Outcome) -> Difference:
-    """Files that came with a run that could not record them, or that no table knows, are there."""
-    found = [
-        file
-        for file in encryptions(job, difference.to_prove)
-        if difference.to_prove[file.path] == (file.hash, file.remote_hash)
-    ]
-    if not found:
-        return difference
-    with job.postgres.connect() as connection:
-        note_recognised(connection, job.place, found, now=job.now)
-    outcome.synced += len(found)
-    paths = {file.path for file in found}
-    return replace(
-        difference,
-        to_send=[(path, size) for path, size in difference.to_send if path not in paths],
-        to_replace=[path for path in difference.to_replace if path not in paths],
-    )
+def _with_bytes(files: Iterator[ListedFile], outcome: Outcome) -> Iterator[ListedFile]:
+    for file in files:
+        if file.size_bytes < 0:
+            outcome.without_bytes += 1
+        else:
+            yield file
 
 
 def _refuse_empty(connection: Connection, job: Job) -> None:
@@ -207,7 +208,7 @@ def _proven(
 ) -> tuple[int, int, int]:
     """Record what came of it, by what the destination holds now; as `note_tried`."""
     said = {path: job.rclone.errors.get(path) for path, _ in to_send}
-    proven: list[ProvenFile] = list(encryptions(job, said))
+    proven = list(encryptions(job, said))
     try:
         there = listed(ask_there(job), hash_kinds(job).there)
     except RcloneError as error:  # also a folder that is not there: nothing has come

@@ -5,7 +5,7 @@ downloads the object: if it has the hash that comes out, it is the encryption of
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -14,7 +14,48 @@ from outreach_assets.steps.backups.job import Job
 from outreach_assets.steps.backups.listed_there import HashKinds, hash_kinds
 from outreach_assets.steps.backups.places import FROM, HELD
 from outreach_assets.steps.backups.rclone import Rclone, RcloneError
-from outreach_core.encrypted_destinations import ProvenFile
+from outreach_core.encrypted_destinations import (
+    ProvenFile,
+    has_other_passphrase,
+    note_recognised,
+)
+from outreach_core.errors import PermanentError
+
+
+class OtherPassphraseError(PermanentError):
+    """What is there was encrypted with another passphrase than the one that is set."""
+
+
+def refuse_other_passphrase(job: Job) -> None:
+    """A slip in the passphrase would send everything anew, for nobody to read.
+
+    Raises OtherPassphraseError.
+    """
+    if job.at.cipher is None or job.is_new_passphrase:
+        return
+    with job.postgres.connect() as connection:
+        if has_other_passphrase(connection, job.place):
+            raise OtherPassphraseError(
+                "what is there was encrypted with another OUTREACH_BACKUP_PASSPHRASE or "
+                "OUTREACH_BACKUP_SALT than is set now: set it back, or send everything anew by "
+                "`outreach backup run --new-passphrase` (old versions keep the old one)"
+            )
+
+
+def recognise(job: Job, to_prove: Mapping[str, tuple[str, str]]) -> set[str]:
+    """Record, and give, files that are there without being known: a run was killed, or a table lost.
+
+    `to_prove`: for each path the hash of the source, and that of what is there.
+    """
+    found = [
+        file
+        for file in encryptions(job, to_prove)
+        if to_prove[file.path] == (file.hash, file.remote_hash)
+    ]
+    if found:
+        with job.postgres.connect() as connection:
+            note_recognised(connection, job.place, found, now=job.now)
+    return {file.path for file in found}
 
 
 def encryptions(job: Job, paths: Iterable[str]) -> Iterator[ProvenFile]:

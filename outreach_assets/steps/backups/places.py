@@ -19,11 +19,12 @@ from outreach_assets.steps.backups.rclone import (
 )
 from outreach_core.destinations import Destination
 from outreach_core.errors import SettingsError
+from outreach_core.google_drive import drive_remote, drive_secrets
 from outreach_core.policies import FolderPolicy, Source
 from outreach_core.settings import Settings, StorageMode
 
-TO, STORE = "to", "store"
-"""What rclone calls the destination, and the project's own object store."""
+TO, STORE, DRIVE = "to", "store", "drive"
+"""What rclone calls the destination, the project's own object store, and Google Drive."""
 
 FROM, CLEAR, HELD = "from", "clear", "held"
 """The source; an encrypted policy's folder, decrypted, and its newest files as they lie there."""
@@ -54,7 +55,10 @@ def source_place(settings: Settings, policy: FolderPolicy) -> SourcePlace:
             return SourcePlace(fs=_as_it_is_written(policy.path), is_local=True)
         case Source.STORE:
             return _store(settings, policy.path)
-        case Source.REMOTE | Source.GOOGLE_DRIVE if settings.outreach_rclone_config is None:
+        case Source.GOOGLE_DRIVE:
+            fs = f"{DRIVE}:{policy.path.strip('/')}"
+            return SourcePlace(fs=fs, remotes={DRIVE: drive_remote(settings)})
+        case Source.REMOTE if settings.outreach_rclone_config is None:
             raise SettingsError(
                 f"policy {policy.folder_id}: set OUTREACH_RCLONE_CONFIG, which its remote is in"
             )
@@ -175,7 +179,10 @@ def rclone_for(
             "low-level-retries": "2",
         },
         config=settings.outreach_rclone_config,
-        secret=[says[name] for says in remotes.values() for name in SECRETS if says.get(name)],
+        secret=[
+            *(says[name] for says in remotes.values() for name in SECRETS if says.get(name)),
+            *drive_secrets(remotes.get(DRIVE, {})),
+        ],
     )
 
 
