@@ -120,5 +120,8 @@ class BackupSettings(BaseSettings):
     outreach_backup_remotes: Remotes = Field(default_factory=dict)
     outreach_backup_remotes_options: Options = Field(default_factory=dict)
 
+    outreach_backup_database_keep: int = Field(default=14, ge=1)
+    outreach_backup_database_keep_days: int = Field(default=30, ge=0, le=36500)
+
     outreach_rclone: Path | None = None
     outreach_rclone_config: Path | None = None
