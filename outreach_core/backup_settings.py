@@ -71,6 +71,15 @@ def _is_option(name: str, said: str) -> bool:
     return False
 
 
+TAKEN = ("aws_s3", "backblaze_b2", "scaleway", "local", "neon", "verified", "restore_drill")
+"""Names that a remote cannot have here: other destinations', and of assets beside them."""
+
+
+def asset_name(destination: str) -> str:
+    """A destination's name in the graph, where only letters, digits and _ can be."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", destination)
+
+
 def remotes(value: object) -> object:
     """`name:path` of each remote, with commas between them."""
     if not isinstance(value, str):
@@ -80,6 +89,8 @@ def remotes(value: object) -> object:
         name, colon, path = one.strip().partition(":")
         if not colon or not re.fullmatch(r"[A-Za-z0-9_][\w .+@-]*", name) or name in found:
             raise ValueError("expected name:path of each remote, such as dropbox:backups")
+        if asset_name(name) in (*TAKEN, *map(asset_name, found)):
+            raise ValueError(f"{name} is too near to another's name: call that remote otherwise")
         found[name] = path.strip("/")
     return found
 

@@ -87,6 +87,9 @@ class Outcome:
     error: str | None = None
     """Why not all of it is there."""
 
+    may_pass: bool = False
+    """Whether that may go well when it is tried again."""
+
     unread: list[str] = field(default_factory=list)
     """Folders that could not be listed: what is in them is as it was before."""
 
@@ -94,6 +97,19 @@ class Outcome:
     def is_done(self) -> bool:
         """True when everything of the source is there."""
         return self.error is None and self.failed == 0 and not self.unread
+
+    @property
+    def is_worth_a_retry(self) -> bool:
+        """True when what is missing may be there the next time."""
+        return self.may_pass or (self.error is None and self.failed > 0)
+
+    @property
+    def problem(self) -> str:
+        """Why not all of it is there, in words; empty when it is."""
+        says = [self.error] if self.error else []
+        if self.failed and not self.error:
+            says.append(f"{self.failed:,} files are not there (`outreach backup status`)")
+        return "; ".join([*says, *(f"{folder} cannot be listed" for folder in self.unread)])
 
 
 @dataclass(frozen=True, kw_only=True)
