@@ -142,7 +142,7 @@ def drill_database(destination: Destinations = None, *, as_json: Json = False) -
 
 def _show_versions(settings: "Settings", destinations: list[str], *, as_json: bool) -> None:
     from outreach_assets.steps.backups.database.run import opened_shelf, set_up  # noqa: PLC0415
-    from outreach_assets.steps.backups.rclone import RcloneError, rclone_program  # noqa: PLC0415
+    from outreach_assets.steps.backups.rclone import rclone_program  # noqa: PLC0415
     from outreach_core.errors import RetryableError  # noqa: PLC0415
 
     program = rclone_program(settings.outreach_rclone)

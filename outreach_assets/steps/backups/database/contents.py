@@ -116,7 +116,7 @@ def rows_sql(name: str, columns: Iterable[ColumnFacts]) -> str:
 
 
 def hash_sql(name: str, columns: Iterable[ColumnFacts]) -> str:
-    """How many rows a table holds, and the sum of their hashes, which their order does not change."""
+    """How many rows a table holds, and the sum of their hashes: no order changes it."""
     rows = rows_sql(name, columns)
     return f"SELECT count(*), coalesce(sum({ROW_HASH}), 0) FROM ({rows}) AS rows"
 

@@ -1,4 +1,4 @@
-"""A drill: the newest backup of each destination into a PostgreSQL of its own, compared and timed."""
+"""A drill: each destination's newest backup into a PostgreSQL of its own, compared and timed."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -27,7 +27,8 @@ def _needs(catalogue: str, oid: str) -> str:
     FROM pg_depend AS d, pg_identify_object(d.refclassid, d.refobjid, 0) AS needed
     WHERE d.classid = '{catalogue}'::regclass AND d.objid = {oid} AND d.deptype IN ('n', 'a')
         AND d.refclassid <> 'pg_type'::regclass
-        AND needed.schema <> ALL (%(schemas)s::text[] || '{{pg_catalog,information_schema}}'::text[]))"""
+        AND needed.schema <> ALL (%(schemas)s::text[])
+        AND needed.schema NOT IN ('pg_catalog', 'information_schema'))"""
 
 
 # The types of our columns that a database does not have by itself.
@@ -136,8 +137,8 @@ CONSTRAINT = f"""
     SELECT format('%%s of %%s', k.conname, k.conrelid::regclass),
         format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', k.conrelid::regclass, k.conname,
             pg_get_constraintdef(k.oid)),
-        coalesce(CASE WHEN k.confrelid <> ALL (%(tables)s || 0::oid) THEN k.confrelid::regclass::text
-            END, {_needs("pg_constraint", "k.oid")})
+        coalesce(CASE WHEN k.contype = 'f' AND k.confrelid <> ALL (%(tables)s)
+            THEN k.confrelid::regclass::text END, {_needs("pg_constraint", "k.oid")})
     FROM pg_constraint AS k
     WHERE k.conrelid = ANY (%(tables)s) AND k.contype IN ('p', 'u', 'x', 'c', 'f')
     ORDER BY k.contype = 'f', k.oid"""

@@ -1,6 +1,7 @@
 """One dump of the database to several destinations, each by itself: a dead one stops no other.
 
-What a dump is is in dump.py, what a destination keeps in shelf.py. Every outcome is in the audit log.
+What a dump is is said in dump.py, what a destination keeps in shelf.py. Every outcome is in the
+audit log.
 """
 
 import time
@@ -34,6 +35,10 @@ from outreach_core.settings import Settings
 
 DATABASE_BACKUP = "outreach_database_backup"
 """What became of a backup of the database at a destination."""
+
+DONE_IN_RUN = """
+    SELECT details ->> 'destination' FROM shq.audit_log
+    WHERE event_type = %s AND details ->> 'run_id' = %s AND details ->> 'error' IS NULL"""
 
 LOCK = 0x0047EAC6
 """Our advisory lock: two runs would each take the other's half for one that was cut short."""
@@ -77,16 +82,18 @@ class DatabaseBackup:
     def run(self, destinations: Sequence[str] = ()) -> tuple[Receipt, list[DatabaseOutcome]]:
         """What was dumped, and its outcome at these destinations; at all that are set up otherwise.
 
+        A retry of a Dagster run leaves alone where the run has brought it already.
+
         Raises DestinationError, PlaceBusyError, RcloneMissingError, AuditLogMissingError and what
         `dump` raises: then nothing has gone anywhere.
         """
-        names = destinations or set_up(self.settings)
-        for name in names:
+        for name in destinations:
             destination_named(self.settings, name)
         program = rclone_program(self.settings.outreach_rclone)
         spill = self.settings.home / "spill"
-        with self._alone(), own_folder(spill) as folder, disk_errors(spill):
-            self.progress.began(NEON, "Parquet", "dumping")
+        with self._alone() as done, own_folder(spill) as folder, disk_errors(spill):
+            names = [n for n in destinations or set_up(self.settings) if n not in done]
+            self.progress.began(NEON, "Parquet files", "dumping")
             with self.open_duck() as duck:
                 version = f"{self.now:%Y%m%d%H%M%S}"
                 receipt = dump(duck, self.postgres, folder, version=version, run_id=self.run_id)
@@ -95,7 +102,7 @@ class DatabaseBackup:
     def _to_all(
         self, program: str, names: Sequence[str], folder: Path, receipt: Receipt
     ) -> list[DatabaseOutcome]:
-        with ThreadPoolExecutor(len(names)) as threads:
+        with ThreadPoolExecutor(len(names) or 1) as threads:
             begun = [threads.submit(self._to, program, name, folder, receipt) for name in names]
             try:
                 return [one.result() for one in begun]
@@ -119,9 +126,7 @@ class DatabaseBackup:
             write_event(connection, self.event(DATABASE_BACKUP, vars(outcome)))
         return outcome
 
-    def _put(
-        self, program: str, folder: Path, receipt: Receipt, outcome: DatabaseOutcome
-    ) -> None:
+    def _put(self, program: str, folder: Path, receipt: Receipt, outcome: DatabaseOutcome) -> None:
         keep = Keep(
             versions=self.settings.outreach_backup_database_keep,
             days=self.settings.outreach_backup_database_keep_days,
@@ -136,19 +141,20 @@ class DatabaseBackup:
             outcome.removed = shelf.prune(keep, self.now, receipt.version)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Iterator[set[str]]:
+        """No other run meanwhile; where this one has brought it in an earlier attempt."""
         is_done = False
         try:
             with open_log(self.postgres) as connection:
                 # A pooler or Neon would end an idle transaction, and with it the lock.
                 connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-                connection.execute("SELECT FROM shq.audit_log LIMIT 0")
+                before = connection.execute(DONE_IN_RUN, (DATABASE_BACKUP, self.run_id)).fetchall()
                 row = connection.execute(
                     "SELECT pg_try_advisory_xact_lock(%s, 0)", (LOCK,)
                 ).fetchone()
                 if row != (True,):
                     raise PlaceBusyError("another run backs up the database: wait for it")
-                yield
+                yield {name for (name,) in before}
                 is_done = True
         except DatabaseUnreachableError:
             if not is_done:
