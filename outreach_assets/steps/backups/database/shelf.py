@@ -63,6 +63,7 @@ class Shelf:
 
         Raises DestinationLostError, or BackupDamagedError when the destination holds other bytes.
         """
+        self.versions()  # one that does not answer is found out once, and not for each file
         for names in ([table.file for table in receipt.tables], [RECEIPT]):
             self.mover.send(str(folder), self._fs(receipt.version), names)
             self._refuse_errors(names)
@@ -136,7 +137,7 @@ class Shelf:
         except NotThereError:
             return []
         except RcloneError as error:
-            raise self._lost(error) from None
+            raise DestinationLostError(str(error)) from None
 
     def _fetch(self, version: str, names: Sequence[str], folder: Path) -> None:
         self.mover.run("sync/copy", self._fs(version), str(folder), names)
@@ -170,15 +171,12 @@ class Shelf:
         try:
             return self.rclone.call(command, **parameters)
         except RcloneError as error:
-            raise self._lost(error) from None
+            raise DestinationLostError(str(error)) from None
 
     def _refuse_errors(self, names: Sequence[str]) -> None:
         for name in names:
             if name in self.rclone.errors:
-                raise self._lost(self.rclone.errors[name])
-
-    def _lost(self, error: object) -> DestinationLostError:
-        return DestinationLostError(f"{self.destination.name}: {error}")
+                raise DestinationLostError(f"{name}: {self.rclone.errors[name]}")
 
 
 def _only(name: str) -> Mapping[str, object]:
