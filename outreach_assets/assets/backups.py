@@ -166,6 +166,7 @@ def _facts(outcomes: Sequence[Outcome]) -> Metadata:
         "bytes": sum(one.sent_bytes for one in outcomes),
         "removed": sum(one.removed for one in outcomes),
         "failed": sum(one.failed for one in outcomes),
+        "without_bytes": sum(one.without_bytes for one in outcomes),
         "seconds": sum(one.seconds for one in outcomes),
         "policies": dg.MetadataValue.table(
             [
