@@ -85,7 +85,7 @@ def build_backups(settings: Settings) -> dg.AssetsDefinition:
                 settings=settings,
                 now=now,
                 progress=RunLog(context),
-                event=_event(context),
+                event=run_event(context),
             )
             outcomes = yield from _backed_up(context, run, config.policy, wanted)
             error = _error_of(outcomes)
@@ -112,7 +112,8 @@ def _spec(destination: Destination) -> dg.AssetSpec:
     )
 
 
-def _event(context: dg.AssetExecutionContext) -> Tell:
+def run_event(context: dg.AssetExecutionContext) -> Tell:
+    """Events that say who has started the run."""
     by = {"who": started_by(context.run.tags), "run_id": context.run.run_id}
 
     def event(event_type: str, details: Mapping[str, object]) -> AuditEvent:
