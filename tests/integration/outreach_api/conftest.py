@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from b2_resources.local_parts import LocalParts
 from b2_resources.local_store import LocalStore
 from b2_resources.signing import LocalSigning
 from outreach_api.collaborators import ApiLimits, Collaborators, LocalFiles
@@ -39,7 +40,8 @@ def api(migrated: Postgres, tmp_path: Path) -> Iterator[Api]:
         with pool.connect() as connection:
             connection.execute(
                 "TRUNCATE shq.users, shq.user_tokens, shq.user_requests, shq.tasks, "
-                "shq.task_history, shq.given_answers"
+                "shq.task_history, shq.task_part_uploads, shq.announced_drops, "
+                "shq.refused_drops, shq.given_answers"
             )
             tokens = {
                 user: add_user(
@@ -51,9 +53,11 @@ def api(migrated: Postgres, tmp_path: Path) -> Iterator[Api]:
             database=pool,
             store=store,
             signing=signing,
+            parts=LocalParts(store),
+            part_bytes=4,
             tools=TOOLS,
             queue=Pushes(),
-            local_files=LocalFiles(store=store, signing=signing),
+            local_files=LocalFiles(store=store, signing=signing, parts=LocalParts(store)),
             limits=ApiLimits(requests_per_minute=1_000_000),
         )
         yield Api(given, tokens)
