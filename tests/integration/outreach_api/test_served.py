@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -18,6 +19,8 @@ from b2_resources.keys import task_input_key, task_output_key
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore
 from b2_resources.s3_store import S3Store
+from outreach_assets.command_line.part_client import PartSender
+from outreach_assets.command_line.task_client import Moved, TaskClient
 from outreach_core.postgres import Postgres
 from outreach_core.task_changes import claim_task, complete_task
 from outreach_core.tasks import TaskOutput
@@ -191,3 +194,43 @@ def test_five_hundred_tasks_of_32_clients_are_all_taken(served: Served) -> None:
     with ThreadPoolExecutor(32) as pool:
         found = list(pool.map(lambda number: hand_in(served, number), range(500)))
     assert found == ["QUEUED"] * 500
+
+
+@dataclass
+class Interrupted:
+    """Breaks off after so many bytes, as Ctrl-C does; counts them all."""
+
+    after_bytes: float
+    moved: int = 0
+
+    def __call__(self, more: int) -> None:
+        self.moved += more
+        if self.moved > self.after_bytes:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_large_file_is_gone_on_with_after_a_break(served: Served, tmp_path: Path) -> None:
+    path, block = tmp_path / "large.csv", b"name,email\nAda,ada@example.test\n" * 32_768
+    path.write_bytes(block * 120)
+    token = str(served.anna.headers["authorization"]).removeprefix("Bearer ")
+    client = TaskClient(url=served.url, token=token)
+    task_id = client.create("profile-my-data", {"primary": path}, {})["id"]
+
+    def send(moved: Moved) -> None:
+        PartSender(client=client, task_id=task_id, name="primary", path=path, moved=moved).send()
+
+    size = path.stat().st_size
+    with pytest.raises(KeyboardInterrupt):
+        send(Interrupted(after_bytes=size * 0.6))
+    arrived = client.ask("GET", f"/tasks/{task_id}/uploads/primary")["arrived"]
+    assert arrived
+    gone_on = Interrupted(after_bytes=float("inf"))
+    send(gone_on)
+    assert gone_on.moved == size
+    assert client.process(task_id)["status"] == "QUEUED"
+    stored = served.store.stream(task_input_key(served.anna_id, task_id, "primary"))
+    proof = hashlib.sha256()
+    for got in stored:
+        proof.update(got)
+    assert proof.hexdigest() == hashlib.sha256(block * 120).hexdigest()
