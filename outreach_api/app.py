@@ -62,6 +62,11 @@ def create_app(collaborators: Collaborators) -> FastAPI:
         app.include_router(router, dependencies=[SHOWN_BEARER])
     if collaborators.local_files is not None:
         app.include_router(signed_router(collaborators.local_files))
+    if collaborators.b2_events is not None:
+        # Here and not above: a folder needs no S3 library.
+        from outreach_api.b2_event_routes import b2_event_router  # noqa: PLC0415
+
+        app.include_router(b2_event_router(collaborators.b2_events))
     add_refusals(app)
     app.add_middleware(Doors, collaborators=collaborators)
     app.add_middleware(Metering, meters=meters)

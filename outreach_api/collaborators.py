@@ -62,6 +62,17 @@ class LocalFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
+class B2Events:
+    """A bucket whose provider tells of what happens in it."""
+
+    bucket: str
+    secret: bytes = field(repr=False)
+    """Of the event rule: what its deliveries are signed with."""
+
+    path: str = "/b2/events"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApiLimits:
     """What one user may do."""
 
@@ -89,6 +100,9 @@ class Collaborators:
 
     part_bytes: int = PART_BYTES
     """Of a file that is sent in parts."""
+
+    b2_events: B2Events | None = None
+    """None where nobody tells: then there is no such route."""
 
     limits: ApiLimits = field(default_factory=ApiLimits)
     metrics_folder: Path | None = None

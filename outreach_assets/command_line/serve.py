@@ -15,7 +15,7 @@ from outreach_core.errors import SettingsError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from outreach_api.collaborators import Collaborators, OfferedTool
+    from outreach_api.collaborators import B2Events, Collaborators, OfferedTool
     from outreach_core.settings import Settings
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -94,12 +94,22 @@ def collaborators_of(settings: "Settings") -> "Collaborators":
         tools=offered_tools(),
         queue=DagsterQueue(settings.outreach_ui_url),
         local_files=local,
+        b2_events=_b2_events(settings),
         limits=ApiLimits(
             open_tasks=settings.outreach_open_tasks,
             requests_per_minute=settings.outreach_requests_per_minute,
         ),
         metrics_folder=Path(folder) if folder else None,
     )
+
+
+def _b2_events(settings: "Settings") -> "B2Events | None":
+    from outreach_api.collaborators import B2Events  # noqa: PLC0415
+
+    secret = settings.outreach_b2_event_secret
+    if secret is None:
+        return None
+    return B2Events(bucket=settings.b2_bucket or "", secret=secret.get_secret_value().encode())
 
 
 def offered_tools() -> Mapping[str, "OfferedTool"]:

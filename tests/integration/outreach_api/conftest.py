@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -11,24 +10,10 @@ from b2_resources.local_parts import LocalParts
 from b2_resources.local_store import LocalStore
 from b2_resources.signing import LocalSigning
 from outreach_api.collaborators import ApiLimits, Collaborators, LocalFiles
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.postgres_pool import PostgresPool
 from outreach_core.users import add_user
 from tests.integration.outreach_api.in_process import TOOLS, URL, Api, Pushes
-
-
-@pytest.fixture(scope="module")
-def migrated(postgres_server: Postgres) -> Iterator[Postgres]:
-    """One database for a file's tests: users are made anew by each."""
-    name = f"api_{uuid4().hex}"
-    with postgres_server.connect(autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    postgres = postgres_server.database(name)
-    migrate(postgres)
-    yield postgres
-    with postgres_server.connect(autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture

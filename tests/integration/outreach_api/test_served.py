@@ -1,6 +1,8 @@
 """The real server over HTTP, with a folder of its own and with an S3 server."""
 
 import hashlib
+import hmac
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -25,9 +27,11 @@ from outreach_core.postgres import Postgres
 from outreach_core.task_changes import claim_task, complete_task
 from outreach_core.tasks import TaskOutput
 from outreach_core.users import add_user
+from tests.servers.outreach_dev import until
 from tests.servers.outreach_serve import outreach_serve
 from tests.servers.rclone_s3 import BUCKET, REGION, RcloneS3
 
+EVENT_SECRET = "0123456789abcdef" * 2
 BODY = b"name,email\nAda,ada@example.test\n" * 40_000
 
 
@@ -81,6 +85,7 @@ def served(
                 "B2_KEY_ID": rclone.key_id,
                 "B2_APPLICATION_KEY": rclone.application_key,
                 "B2_BUCKET": BUCKET,
+                "OUTREACH_B2_EVENT_SECRET": EVENT_SECRET,
             }
         with outreach_serve(home, variables, workers=1 if request.param == "s3" else 2) as url:
             anna, bob = sessions
@@ -156,6 +161,33 @@ def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
     said = served.ask("POST", f"/tasks/{task_id}/process").json()
     assert said["error_code"] == "FILES_NOT_FOUND"
     assert served.ask("POST", f"/tasks/{task_id}/cancel").status_code == 200
+
+
+def test_an_event_of_the_bucket_makes_a_task_of_what_was_dropped(served: Served) -> None:
+    key = f"users/{served.anna_id}/inbox/profile-my-data/dropped.csv"
+    event = {"eventType": "b2:ObjectCreated:Upload", "bucketName": BUCKET, "objectName": key}
+    body = json.dumps({"events": [event]}).encode()
+    signature = hmac.new(EVENT_SECRET.encode(), body, "sha256").hexdigest()
+
+    def told() -> int:
+        headers = {"x-bz-event-notification-signature": f"v1={signature}"}
+        url = f"{served.url}/b2/events"
+        return requests.post(url, data=body, headers=headers, timeout=60).status_code
+
+    if not isinstance(served.store, S3Store):
+        assert told() == 401  # a folder tells nobody
+        return
+    served.store.put_bytes(key, BODY)
+    assert {told() for _ in range(3)} == {200}
+
+    def dropped() -> list[dict[str, Any]]:
+        found = served.ask("GET", "/tasks").json()["tasks"]
+        return [one for one in found if one["inputs"][0]["filename"] == "dropped.csv"]
+
+    until(lambda: bool(dropped()), seconds=60, what="a task of the drop")
+    until(lambda: not list(served.store.list_objects(key)), seconds=60, what="an empty inbox")
+    (task,) = dropped()
+    assert (task["status"], task["tool_id"]) == ("QUEUED", "profile-my-data")
 
 
 def test_the_figures_are_of_all_processes(served: Served) -> None:
