@@ -50,20 +50,7 @@ def sign_uploads(task_id: TaskId, given: Given, user: User) -> UploadList:
 
     Ask again when the time is not enough.
     """
-    try:
-        with given.database.connect() as connection:
-            if get_task(connection, user, task_id).status is TaskStatus.UPLOAD_FAILED:
-                check_room(connection, user, most_open=given.limits.open_tasks)
-            task = start_upload(connection, user, task_id, now=given.now())
-    except TaskStatusError as error:
-        # Still waiting, and not given more time: its time is over, and the sweep has not come by.
-        waiting = (TaskStatus.CREATED, TaskStatus.UPLOADING, TaskStatus.EXPIRED)
-        if error.status in waiting:
-            raise _expired() from error
-        context = {"status": error.status.value}
-        raise RefusedError(
-            409, ErrorCode.TASK_NOT_UPLOADABLE, str(error), context=context
-        ) from error
+    task = uploading(given, user, task_id)
     return UploadList(uploads=[_upload(given, task, one) for one in task.inputs])
 
 
@@ -124,6 +111,24 @@ def report(
     raise RefusedError(
         404, ErrorCode.REPORT_NOT_FOUND, f"there is no report of that format: there are {names}"
     )
+
+
+def uploading(given: Collaborators, user: str, task_id: str) -> Task:
+    """The task, UPLOADING, with time for it from now on. Raises RefusedError."""
+    try:
+        with given.database.connect() as connection:
+            if get_task(connection, user, task_id).status is TaskStatus.UPLOAD_FAILED:
+                check_room(connection, user, most_open=given.limits.open_tasks)
+            return start_upload(connection, user, task_id, now=given.now())
+    except TaskStatusError as error:
+        # Still waiting, and not given more time: its time is over, and the sweep has not come by.
+        waiting = (TaskStatus.CREATED, TaskStatus.UPLOADING, TaskStatus.EXPIRED)
+        if error.status in waiting:
+            raise _expired() from error
+        context = {"status": error.status.value}
+        raise RefusedError(
+            409, ErrorCode.TASK_NOT_UPLOADABLE, str(error), context=context
+        ) from error
 
 
 def _upload(given: Collaborators, task: Task, wanted: TaskInput) -> UploadShown:

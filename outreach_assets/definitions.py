@@ -13,6 +13,7 @@ from outreach_assets.assets.backups import build_backups
 from outreach_assets.assets.chain import sources
 from outreach_assets.assets.drill import restore_drill
 from outreach_assets.assets.failures import build_failures
+from outreach_assets.assets.inbox import build_inbox
 from outreach_assets.assets.morning import build_morning
 from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.tables import build_tables
@@ -34,6 +35,7 @@ from sensors.abandoned_runs import abandoned_runs_sensor
 from sensors.alerts import alerts_sensor
 from sensors.changed_states import build_changed_states_sensor
 from sensors.failures_found import failures_found_sensor
+from sensors.inbox import build_inbox_sensor
 from sensors.owed_objects import owed_objects_sensor
 from sensors.run_outcomes import run_outcomes_sensor
 from sensors.task_uploads import task_uploads_sensor
@@ -58,6 +60,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
                 Keep(snapshots=settings.outreach_keep_snapshots, days=settings.outreach_keep_days)
             ),
             build_tasks(ToolLimits.of(settings)),
+            build_inbox(settings.outreach_open_tasks),
             task_upkeep,
             build_backups(settings),
             *build_backup_neon(settings),
@@ -72,6 +75,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             alerts_sensor,
             build_changed_states_sensor(tables, switches),
             task_uploads_sensor,
+            build_inbox_sensor(settings.inbox_minutes),
         ],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
