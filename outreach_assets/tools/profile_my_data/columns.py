@@ -16,7 +16,7 @@ from outreach_assets.tools.profile_my_data.sensitive import is_personal, sensiti
 from outreach_assets.tools.profile_my_data.spread import spread_of
 from outreach_assets.tools.profile_my_data.values import Values, sample_sql
 
-PATTERN_SAMPLE = 10_000
+PATTERN_SAMPLE = 5000
 MOST_PATTERNS = 10
 YEAR = re.compile(r"[0-9]{4}-[0-9]{2}")
 FREE_TEXT = 30

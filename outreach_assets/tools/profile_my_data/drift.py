@@ -111,9 +111,9 @@ def _ks(duck: Duck, now: Values, before: Values, column: str) -> tuple[float | N
     value = as_number(column)
     row = duck.execute(f"""
         WITH joined AS (
-                SELECT {value} AS x, n AS a, 0 AS b FROM {now.name} WHERE {column} IS NOT NULL
+                SELECT {value} AS x, n AS a, 0 AS b FROM {now.read} WHERE {column} IS NOT NULL
                 UNION ALL
-                SELECT {value}, 0, n FROM {before.name} WHERE {column} IS NOT NULL),
+                SELECT {value}, 0, n FROM {before.read} WHERE {column} IS NOT NULL),
             steps AS (SELECT x, sum(a) AS a, sum(b) AS b FROM joined GROUP BY x),
             heights AS (SELECT sum(a) OVER (ORDER BY x) / sum(a) OVER () AS f,
                 sum(b) OVER (ORDER BY x) / sum(b) OVER () AS g FROM steps)

@@ -77,8 +77,7 @@ def _type(values: Values, families: Mapping[Family, int]) -> tuple[str, int]:
     if not values.filled:
         return "empty", 0
     enough = TYPE_SHARE * values.filled
-    codes = any(one.has_codes for one in values.written.values())
-    if families[Family.NUMBER] >= enough and not codes:
+    if families[Family.NUMBER] >= enough and not values.has_codes:
         numbers = sum(one.numbers for one in values.written.values())
         whole = form_rows(values, INTEGER)
         return ("integer" if families[Family.NUMBER] == whole else "decimal"), numbers

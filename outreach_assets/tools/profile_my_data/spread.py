@@ -39,7 +39,7 @@ def shown(column: str, number: float) -> str:
 
 def weighted(values: Values, column: str) -> str:
     """A relation with `x` for every value that says a finite number or time, and its rows `n`."""
-    return f"""(SELECT * FROM (SELECT {as_number(column)} AS x, n FROM {values.name}
+    return f"""(SELECT * FROM (SELECT {as_number(column)} AS x, n FROM {values.read}
         WHERE {column} IS NOT NULL) WHERE isfinite(x))"""
 
 
@@ -102,7 +102,7 @@ def spread_of(duck: Duck, values: Values, column: str, fence: float) -> Lie | No
     rows = duck.execute(f"""
         SELECT {bars.sql} AS bar, sum(n)::BIGINT,
             coalesce(sum(n) FILTER (x < {below!r} OR x > {above!r}), 0)::BIGINT,
-            fsum(n * (x - {all_of.mean!r}) ** 2)
+            fsum(n * (x - {all_of.mean!r}) * (x - {all_of.mean!r}))
         FROM {relation} GROUP BY bar ORDER BY bar""").fetchall()
     unending = sum(w.numbers for w in values.written.values()) - all_of.rows
     return Lie(

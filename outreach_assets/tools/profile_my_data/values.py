@@ -1,6 +1,6 @@
-"""One column as a DuckDB table of its distinct values: how many rows each has, how it is written.
+"""One column as its distinct values in DuckDB: how many rows each has, how it is written.
 
-Every figure of a column comes from this table, so it is exact and each row is looked at once. What
+Every figure of a column comes from these, so it is exact and each row is looked at once. What
 the figures are is in columns.py and drift.py.
 """
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from outreach_assets.steps.private_duckdb import Duck
-from outreach_assets.tools.profile_my_data.forms import FORMS as ALL_FORMS
 from outreach_assets.tools.profile_my_data.forms import (
+    BY_NAME,
     INTEGER,
     PLACES,
     SLASHED,
@@ -20,6 +20,7 @@ from outreach_assets.tools.profile_my_data.forms import (
     of,
     parsed_sql,
 )
+from outreach_assets.tools.profile_my_data.forms import FORMS as ALL_FORMS
 from outreach_assets.tools.profile_my_data.report import Lengths
 
 SAMPLE = 2000
@@ -54,13 +55,14 @@ class Written:
     rows: int
     numbers: int
     moments: int
-    has_codes: bool
-    """Whether there are integers with a zero before them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Values:
-    """The table `name`: value, n, said, form, number, moment. NULLs and blanks are not in it."""
+    """What is known of a column's values, and two relations of them, without NULLs and blanks.
+
+    `name` holds value, n and said for each distinct value; `read` n, form, number and moment.
+    """
 
     name: str
     counts: Counts
@@ -68,7 +70,15 @@ class Values:
     """The forms that were looked for, of families that are common enough."""
 
     is_day_first: bool
+    has_codes: bool
+    """Whether there are integers with a zero before them."""
+
     written: Mapping[Form | None, Written]
+
+    @property
+    def read(self) -> str:
+        """What each value says."""
+        return _read(self.name)
 
     @property
     def rows(self) -> int:
@@ -94,41 +104,45 @@ class Values:
 def values_of(
     duck: Duck, relation: str, column: str, name: str, like: Values | None = None
 ) -> Iterator[Values]:
-    """Make the table for the column of the relation, drop it afterwards.
+    """Make the relations for the column of the relation, drop them afterwards.
 
     With `like`, the same forms are looked for as there, so that both can be compared.
     """
-    counted = f"{name}_counted"
+    counted, read = f"{name}_counted", _read(name)
     duck.execute(f"""
         CREATE OR REPLACE TEMP TABLE {counted} AS
         SELECT {column} AS value, count(*) AS n FROM {relation} GROUP BY ALL""")
     counts = _counts(duck, counted)
-    is_trimmed = counts.padded + counts.blanks > 0
-    said = SAID if is_trimmed else "value"
-    texts = f"(SELECT * FROM (SELECT value, n, {said} AS said FROM {counted}) WHERE said <> '')"
-    forms = like.forms if like else _forms(duck, texts, counts.distinct)
-    is_day_first = like.is_day_first if like else _is_day_first(duck, texts, forms)
-    # Text of no form needs no second copy, and what is said no copy where it is the value.
-    kept, as_said = ("value, n, said", "") if is_trimmed else ("value, n", ", value AS said")
-    kind = "TABLE" if forms else "VIEW"
+    said = SAID if counts.padded or counts.blanks else "value"
+    duck.execute(f"""
+        CREATE OR REPLACE TEMP VIEW {name} AS
+        SELECT * FROM (SELECT value, n, {said} AS said FROM {counted}) WHERE said <> ''""")
+    forms = like.forms if like else _forms(duck, name, counts.distinct)
+    is_day_first = like.is_day_first if like else _is_day_first(duck, name, forms)
+    # Only what numbers and times say is asked for often enough to be worth a table.
+    kind = "TABLE" if {f.family for f in forms} & {Family.NUMBER, Family.MOMENT} else "VIEW"
+    duck.execute(f"""
+        CREATE OR REPLACE TEMP {kind} {read} AS
+        SELECT n, form, {parsed_sql(forms, Family.NUMBER)} AS number,
+            {parsed_sql(forms, Family.MOMENT, is_day_first=is_day_first)} AS moment
+        FROM (SELECT said, n, {form_sql(forms)} AS form FROM {name})""")
     try:
-        duck.execute(f"""
-            CREATE OR REPLACE TEMP {kind} {name}_read AS
-            SELECT {kept}, form, {parsed_sql(forms, Family.NUMBER)} AS number,
-                {parsed_sql(forms, Family.MOMENT, is_day_first=is_day_first)} AS moment
-            FROM (SELECT *, {form_sql(forms)} AS form FROM {texts})""")
-        duck.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT *{as_said} FROM {name}_read")
         yield Values(
             name=name,
             counts=counts,
             forms=forms,
             is_day_first=is_day_first,
-            written=_written(duck, name),
+            has_codes=_has_codes(duck, name, forms),
+            written=_written(duck, read),
         )
     finally:
-        duck.execute(f"DROP VIEW IF EXISTS {name}")
-        duck.execute(f"DROP {kind} IF EXISTS {name}_read")
-        duck.execute(f"DROP TABLE IF EXISTS {counted}")
+        duck.execute(f"DROP {kind} {read}")
+        duck.execute(f"DROP VIEW {name}")
+        duck.execute(f"DROP TABLE {counted}")
+
+
+def _read(name: str) -> str:
+    return f"{name}_read"
 
 
 def _counts(duck: Duck, counted: str) -> Counts:
@@ -166,11 +180,11 @@ def sample_sql(table: str, distinct: int, wanted: int) -> str:
     return f"(SELECT * FROM {table} WHERE hash(value) % {every} = 0)"
 
 
-def _forms(duck: Duck, texts: str, distinct: int) -> Sequence[Form]:
+def _forms(duck: Duck, name: str, distinct: int) -> Sequence[Form]:
     """The forms of every family that is common enough among the distinct values."""
     found = duck.execute(f"""
         SELECT form, count(*) FROM (SELECT {form_sql(ALL_FORMS)} AS form
-        FROM {sample_sql(texts, distinct, SAMPLE)}) GROUP BY ALL""").fetchall()
+        FROM {sample_sql(name, distinct, SAMPLE)}) GROUP BY ALL""").fetchall()
     total = sum(count for _, count in found)
     by_family = {
         family: sum(
@@ -181,27 +195,35 @@ def _forms(duck: Duck, texts: str, distinct: int) -> Sequence[Form]:
     return of({family for family, count in by_family.items() if count and count >= RARE * total})
 
 
-def _is_day_first(duck: Duck, texts: str, forms: Sequence[Form]) -> bool:
+def _is_day_first(duck: Duck, name: str, forms: Sequence[Form]) -> bool:
     """Whether 1/2/2024 is the first of February: some first part is beyond 12, no second one."""
     slashed = [form for form in forms if form.name == SLASHED]
     if not slashed:
         return False
     row = duck.execute(f"""
         SELECT max(split_part(said, '/', 1)::INT), max(split_part(said, '/', 2)::INT)
-        FROM {texts} WHERE regexp_full_match(said, '{slashed[0].pattern}')""").fetchone()
+        FROM {name} WHERE regexp_full_match(said, '{slashed[0].pattern}')""").fetchone()
     return bool(row and row[0] and row[0] > 12 >= row[1])
 
 
-def _written(duck: Duck, name: str) -> Mapping[Form | None, Written]:
+def _has_codes(duck: Duck, name: str, forms: Sequence[Form]) -> bool:
+    if BY_NAME[INTEGER] not in forms:
+        return False
+    row = duck.execute(
+        f"SELECT bool_or(regexp_full_match(said, '[+-]?0[0-9]{{1,17}}')) FROM {name}"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _written(duck: Duck, read: str) -> Mapping[Form | None, Written]:
     """What is written how; the most frequent form first."""
     rows = duck.execute(f"""
         SELECT form, sum(n)::BIGINT AS rows, sum(n) FILTER (number IS NOT NULL),
-            sum(n) FILTER (moment IS NOT NULL),
-            count(*) FILTER (form = {PLACES[INTEGER]} AND regexp_matches(said, '^[+-]?0[0-9]'))
-        FROM {name} GROUP BY form ORDER BY rows DESC, form""").fetchall()
+            sum(n) FILTER (moment IS NOT NULL)
+        FROM {read} GROUP BY form ORDER BY rows DESC, form""").fetchall()
     return {
         None if place is None else ALL_FORMS[place]: Written(
-            rows=n, numbers=int(numbers or 0), moments=int(moments or 0), has_codes=codes > 0
+            rows=n, numbers=int(numbers or 0), moments=int(moments or 0)
         )
-        for place, n, numbers, moments, codes in rows
+        for place, n, numbers, moments in rows
     }
