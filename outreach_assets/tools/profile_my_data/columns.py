@@ -115,7 +115,7 @@ def _patterns(duck: Duck, values: Values) -> list[Counted]:
     ]
 
 
-MIXABLE_TYPES, MIXABLE_MEANINGS = ("date", "timestamp", "boolean"), ("phone", "money")
+MIXABLE_TYPES, MIXABLE_MEANINGS = ("boolean",), ("date", "phone", "money")
 
 
 def is_mixable(kind: str, means: str) -> bool:

@@ -82,12 +82,16 @@ def _type(values: Values, families: Mapping[Family, int]) -> tuple[str, int]:
         whole = form_rows(values, INTEGER)
         return ("integer" if families[Family.NUMBER] == whole else "decimal"), numbers
     if families[Family.MOMENT] >= enough:
-        moments = sum(one.moments for one in values.written.values())
         only_dates = sum(form_rows(values, name) for name in DATES_ONLY)
-        return ("date" if only_dates == families[Family.MOMENT] else "timestamp"), moments
+        return ("date" if only_dates == families[Family.MOMENT] else "timestamp"), _moments(values)
     if families[Family.TRUTH] >= enough:
         return "boolean", families[Family.TRUTH]
     return "text", values.filled
+
+
+def _moments(values: Values) -> int:
+    """Rows that say a time: 2/30/2024 is written like one and is none."""
+    return sum(one.moments for one in values.written.values())
 
 
 def form_rows(values: Values, name: str) -> int:
@@ -105,7 +109,7 @@ def _means(
     enough = MEANS_SHARE * values.filled
     for family, means in BY_FAMILY.items():
         if families[family] >= enough:
-            return means, None if family is Family.MOMENT else families[family]
+            return means, _moments(values) if family is Family.MOMENT else families[family]
     if is_named(name, "phone"):
         digits = _rows(duck, values, r"\+?[0-9]{7,15}") + families[Family.PHONE]
         if digits >= enough:
