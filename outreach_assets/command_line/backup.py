@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from outreach_assets.command_line.backup_proofs import percent, verify_command
+from outreach_assets.command_line.backup_proofs import percent, repair_command, verify_command
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
@@ -17,6 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 
 app = typer.Typer(no_args_is_help=True, help="Folders to several clouds by policy.")
 app.command("verify")(verify_command)
+app.command("repair")(repair_command)
 
 
 @app.command("run")
