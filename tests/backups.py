@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from outreach_assets.steps.backups.back_up import Outcome
+from outreach_assets.steps.backups.repair import Repair
+from outreach_assets.steps.backups.repair_run import RepairRun
 from outreach_assets.steps.backups.run import BackupRun
 from outreach_assets.steps.backups.verify import Sample, Verification
 from outreach_assets.steps.backups.verify_run import VerifyRun
@@ -106,6 +108,9 @@ class Backups:
     def verify(self, sample: Sample | None = None, **which: str) -> dict[str, Verification]:
         run = VerifyRun(**self._how(), sample=sample or Sample(share=1))
         return {found.destination: found for found in run.run(**which)}
+
+    def repair(self, **which: str) -> dict[str, Repair]:
+        return {done.destination: done for done in RepairRun(**self._how()).run(**which)}
 
     def rows(self, destination: str = "local") -> dict[str, Mapping[str, object]]:
         names = [name.strip() for name in ROW.removeprefix("SELECT").split(",")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line import backup_database
-from outreach_assets.command_line.backup_proofs import percent, verify_command
+from outreach_assets.command_line.backup_proofs import percent, repair_command, verify_command
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
@@ -23,6 +23,7 @@ app.command("database")(backup_database.database)
 app.command("restore-database")(backup_database.restore_database)
 app.command("drill-database")(backup_database.drill_database)
 app.command("verify")(verify_command)
+app.command("repair")(repair_command)
 
 
 @app.command("run")

@@ -13,6 +13,7 @@ from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
 if TYPE_CHECKING:
+    from outreach_assets.steps.backups.repair import Repair
     from outreach_assets.steps.backups.verify import Sample, Verification
 
 PARTLY = 3
@@ -64,6 +65,38 @@ def verify_command(
     else:
         _print_verified(found)
     if not all(one.is_sound for one in found):
+        raise typer.Exit(PARTLY)
+
+
+def repair_command(policy: Policy = None, to: To = None, *, as_json: Json = False) -> None:
+    """Bring again what `outreach backup verify` found missing, replaced or damaged, and prove it.
+
+    From the source where it is still the same file, otherwise from another destination. What is
+    there instead is written over. Exit codes: 0 nothing is left, 3 something could not be repaired.
+
+    Examples: `outreach backup repair` · `outreach backup repair --policy docs --to aws_s3 --json`
+    """
+    from outreach_assets.command_line.backup_progress import BackupBars  # noqa: PLC0415
+    from outreach_assets.steps.backups.repair_run import RepairRun  # noqa: PLC0415 imports psycopg
+    from outreach_core.audit import command_event  # noqa: PLC0415
+    from outreach_core.neon import open_neon  # noqa: PLC0415
+
+    settings = load_settings()
+    with BackupBars() as bars:
+        done = RepairRun(
+            postgres=open_neon(settings),
+            settings=settings,
+            now=datetime.now(UTC),  # noqa: TID251 the edge
+            progress=bars,
+            event=command_event,
+        ).run(folder_id=policy, destination=to)
+    if as_json:
+        left = [[file._asdict() for file in one.left] for one in done]
+        places = [{**vars(one), "left": files} for one, files in zip(done, left, strict=True)]
+        print_json({"places": places})
+    else:
+        _print_repaired(done)
+    if not all(one.is_done for one in done):
         raise typer.Exit(PARTLY)
 
 
@@ -125,3 +158,23 @@ def _sentences(one: "Verification") -> Iterable[str]:
         yield f"{fault.path} is {fault.error}"
     if one.files - one.sound > SHOWN:
         yield f"and {one.files - one.sound - SHOWN:,} more, see `outreach backup verify --json`"
+
+
+def _print_repaired(done: "Sequence[Repair]") -> None:
+    print_table(
+        f"{sum(one.repaired for one in done):,} of {sum(one.faults for one in done):,} repaired",
+        ["policy", "destination", "faults", "repaired", "from"],
+        [
+            [one.folder_id, one.destination, one.faults, one.repaired, dict(one.origins)]
+            for one in done
+        ],
+    )
+    for one in done:
+        where = f"{one.folder_id} at {one.destination}"
+        unreachable = [f"nobody could look at {o}: {why}" for o, why in one.unreachable.items()]
+        for says in filter(None, [one.error, *(unreachable if one.left else ())]):
+            typer.echo(f"{where}: {says}")
+        for file in one.left[:SHOWN]:
+            typer.echo(f"{where}: {file.path} is as it was: {file.reason}")
+        if len(one.left) > SHOWN:
+            typer.echo(f"{where}: and {len(one.left) - SHOWN:,} more, see --json")

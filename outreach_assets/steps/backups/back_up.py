@@ -13,6 +13,7 @@ from outreach_assets.steps.backups.encryptions import (
 )
 from outreach_assets.steps.backups.job import Job, alone
 from outreach_assets.steps.backups.listed_there import (
+    HashKinds,
     answered_there,
     ask_there,
     copy_in_there,
@@ -107,12 +108,13 @@ def back_up(job: Job, outcome: Outcome) -> None:
     """
     with alone(job) as still_wanted:
         refuse_other_passphrase(job)
-        difference = _compared(job, outcome)
+        kinds = hash_kinds(job)
+        difference = _compared(job, kinds, outcome)
         to_remove = [path for path in difference.not_in_source if job.decides_for(path)]
         outcome.files, outcome.failed = difference.files, difference.unreadable
         outcome.synced = difference.same
         outcome.left_behind = left_behind(job)
-        recognised = recognise(job, difference.to_prove)
+        recognised = recognise(job, difference.to_prove, kinds)
         outcome.synced += len(recognised)
         difference = difference.without(recognised)
         if not difference.to_send and not to_remove:
@@ -120,7 +122,8 @@ def back_up(job: Job, outcome: Outcome) -> None:
         still_wanted()
         lost = _bring(job, difference, to_remove, still_wanted)
         job.step("proving")
-        tried = _proven(job, difference, to_remove, lost)
+        said = {file.path: job.rclone.errors.get(file.path) for file in difference.to_send}
+        tried = prove(job, said, kinds, removed=to_remove, damaged=difference.damaged, lost=lost)
         outcome.sent, outcome.sent_bytes, outcome.removed = tried
         outcome.synced += outcome.sent
         outcome.failed += len(difference.to_send) - outcome.sent
@@ -129,10 +132,9 @@ def back_up(job: Job, outcome: Outcome) -> None:
             raise DestinationLostError(lost)
 
 
-def _compared(job: Job, outcome: Outcome) -> Difference:
+def _compared(job: Job, kinds: HashKinds, outcome: Outcome) -> Difference:
     """Both sides listed, at the same time, and judged. Raises as `back_up`."""
     job.step("listing")
-    kinds = hash_kinds(job)
     asked = ask_source(job.rclone, f"{FROM}:", kinds.source, job.rules)
     asked_there = ask_there(job, kinds.there)
     files = listed_source(asked, job.source.fs, kinds.source)
@@ -198,11 +200,3 @@ def _bring(
     except (RcloneError, DestinationLostError) as error:
         return f"{job.destination.name}: {error}"
     return None
-
-
-def _proven(
-    job: Job, difference: Difference, to_remove: Sequence[str], lost: str | None
-) -> tuple[int, int, int]:
-    """Record what came of it, by what the destination holds now; as `note_tried`."""
-    said = {file.path: job.rclone.errors.get(file.path) for file in difference.to_send}
-    return prove(job, said, removed=to_remove, damaged=difference.damaged, lost=lost)

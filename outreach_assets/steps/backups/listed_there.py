@@ -16,6 +16,7 @@ from outreach_assets.steps.backups.rclone import NotThereError, Question, Rclone
 from outreach_core.encrypted_destinations import ProvenFile, decrypt_listing
 from outreach_core.errors import PermanentError
 from outreach_core.file_destinations import ListedFile, copy_in
+from outreach_core.file_proofs import recorded_kinds
 from outreach_core.postgres import Connection
 
 HASHES = ("md5", "sha1", "sha256", "quickxor", "dropbox", "blake3", "xxh3", "crc32")
@@ -55,6 +56,16 @@ def hash_kinds(job: Job) -> HashKinds:
         "source and destination know no hash in common, and nothing could be proven: put rclone's "
         "hasher before the remote, or take another destination"
     )
+
+
+def known_kinds(job: Job) -> HashKinds:
+    """Those that its files were recorded by, also when a source that is gone knows none any more.
+
+    Raises NoHashError.
+    """
+    with job.postgres.connect() as connection:
+        recorded = recorded_kinds(connection, job.place)
+    return HashKinds(*recorded) if recorded else hash_kinds(job)
 
 
 def ask_there(job: Job, kind: str) -> Question:

@@ -17,7 +17,7 @@ from outreach_assets.steps.backups.listed_there import (
     answered_there,
     ask_there,
     copy_in_there,
-    hash_kinds,
+    known_kinds,
 )
 from outreach_assets.steps.backups.listing import (
     SourceGoneError,
@@ -37,7 +37,6 @@ from outreach_core.file_proofs import (
     ToRead,
     note_read,
     note_verified,
-    recorded_kinds,
     standing,
     to_read,
 )
@@ -160,9 +159,7 @@ def verify(job: Job, sample: Sample) -> Verification:
 def _compared(job: Job) -> tuple[Compared, HashKinds, str | None]:
     """Both listings judged; by which hashes; and why the source was not wholly listed, if so."""
     job.step("listing")
-    with job.postgres.connect() as connection:
-        recorded = recorded_kinds(connection, job.place)
-    kinds = HashKinds(*recorded) if recorded else hash_kinds(job)
+    kinds = known_kinds(job)
     asked_there = ask_there(job, kinds.there)
     files, source_error = _listed_source(job, kinds.source)
     with job.postgres.connect() as connection:
