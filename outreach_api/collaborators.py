@@ -32,6 +32,20 @@ class OfferedTool:
     """Raises WrongParametersError."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class OfferedDestination:
+    """A place for backups as policies may name it. How anything gets there is not known here."""
+
+    place: str
+    """The bucket and prefix, or the folder; empty when it is not set up."""
+
+    missing: str | None
+    """What must be set first."""
+
+    unreachable: Callable[[], str | None]
+    """Why it does not answer now; None when it does. Takes seconds."""
+
+
 class TaskQueue(Protocol):
     """Starts the work on a task that waits, so that nobody need wait for the next sweep."""
 
@@ -79,6 +93,7 @@ class Collaborators:
     store: ObjectStore
     signing: SigningStore
     tools: Mapping[str, OfferedTool]
+    destinations: Mapping[str, OfferedDestination] = field(default_factory=dict)
     queue: TaskQueue = field(default_factory=SweptQueue)
     local_files: LocalFiles | None = None
     """None where a bucket takes the files itself."""
