@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from b2_resources.build_store import STORE_FOLDER
 from b2_resources.resource import B2Resource
@@ -17,12 +18,14 @@ from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.tasks import build_tasks, task_upkeep
 from outreach_assets.assets.usage import build_usage
 from outreach_assets.assets.verified import verified_snapshots
+from outreach_assets.assets.workbench import workbench
 from outreach_assets.jobs import JOBS
 from outreach_assets.resources import AlertsResource, NeonResource, PrivateDuckDBResource
 from outreach_assets.schedules import build_schedules
 from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.progress import NoProgress
 from outreach_assets.steps.snapshots.retention import Keep
+from outreach_assets.steps.workbench import workbench_path
 from outreach_assets.tables.catalogue import tables_for
 from outreach_assets.tools.assignment import ToolLimits
 from outreach_core.settings import Settings, load_settings
@@ -52,6 +55,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             build_morning(
                 tables_for(settings.outreach_company_not_valid), settings.outreach_ui_url
             ),
+            workbench,
             restore_drill,
             verified_snapshots,
             build_retention(
@@ -114,6 +118,10 @@ def default_resources(settings: Settings) -> dict[str, object]:
             memory_mb=settings.outreach_duckdb_memory_mb,
             temp_gb=settings.outreach_duckdb_temp_gb,
             threads=settings.outreach_duckdb_threads,
+        ),
+        "workbench_file": DuckDBResource(
+            database=str(workbench_path(settings.home)),
+            connection_config={"access_mode": "READ_ONLY"},
         ),
         "progress": NoProgress(),
         "alerts": AlertsResource(

@@ -15,6 +15,7 @@ from outreach_assets.assets.retention import RETENTION
 from outreach_assets.assets.tasks import TASK_OUTPUTS, TASK_UPKEEP
 from outreach_assets.assets.usage import USAGE
 from outreach_assets.assets.verified import VERIFIED
+from outreach_assets.assets.workbench import WORKBENCH
 from outreach_core.task_runs import JOB
 
 REFRESH_TABLES = "refresh_tables_job"
@@ -55,7 +56,11 @@ verify_snapshots_job = _job(
     [VERIFIED],
     "The newest snapshots, read from the store to the last byte and judged again.",
 )
-morning_report_job = _job("morning_report_job", [MORNING], "One page that says how the night went.")
+morning_report_job = _job(
+    "morning_report_job",
+    [MORNING, WORKBENCH],
+    "One page that says how the night went, and the analysts' file held against the receipts.",
+)
 retention_job = _job(
     "retention_job", [RETENTION], "Snapshots beyond what is kept, removed for good."
 )

@@ -87,6 +87,7 @@ def test_the_code_location_loads_with_an_empty_environment(
             "b2/usage",
             "b2/validation_failures",
             "b2/verified_snapshots",
+            "duckdb/workbench",
             *(key for keys in GROUPS.values() for key in keys),
         ]
     )

@@ -82,6 +82,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "B2_VALIDATION_FAILURES_PREFIX": "bad/",
         "OUTREACH_HOME": str(tmp_path),
         "OUTREACH_DAGSTER_POSTGRES_URL": "postgresql://d:e@f/g",
+        "OUTREACH_RUN_LOGS": "bucket",
         "OUTREACH_STATES_PER_RUN": "3",
         "OUTREACH_DUCKDB_MEMORY_MB": "65",
         "OUTREACH_DUCKDB_THREADS": "2",
