@@ -72,7 +72,16 @@ def _is_option(name: str, said: str) -> bool:
     return False
 
 
-TAKEN = ("aws_s3", "backblaze_b2", "scaleway", "local", "neon", "verified", "restore_drill")
+TAKEN = (
+    "aws_s3",
+    "backblaze_b2",
+    "scaleway",
+    "local",
+    "neon",
+    "neon_drill",
+    "verified",
+    "restore_drill",
+)
 """Names that a remote cannot have here: other destinations', and of assets beside them."""
 
 
@@ -151,6 +160,9 @@ class BackupSettings(BaseSettings):
     outreach_google_drive_client_secret: SecretStr | None = None
     outreach_google_drive_root_folder_id: str | None = None
     outreach_google_drive_team_drive: str | None = None
+
+    outreach_backup_database_keep: int = Field(default=14, ge=1)
+    outreach_backup_database_keep_days: int = Field(default=30, ge=0, le=36500)
 
     outreach_rclone: Path | None = None
     outreach_rclone_config: Path | None = None

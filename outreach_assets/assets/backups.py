@@ -17,8 +17,8 @@ from outreach_assets.assets.metadata import Metadata
 from outreach_assets.resources import NeonResource
 from outreach_assets.retries import dagster_failures, will_retry
 from outreach_assets.steps.backups.back_up import Outcome
-from outreach_assets.steps.backups.outcomes import Waiting, outcomes_of_run, waiting_policies
 from outreach_assets.steps.backups.mover import Moved
+from outreach_assets.steps.backups.outcomes import Waiting, outcomes_of_run, waiting_policies
 from outreach_assets.steps.backups.run import BackupRun, NothingToBackUpError, Tell
 from outreach_core.audit import SOURCE, AuditEvent, started_by
 from outreach_core.backup_settings import asset_name
@@ -84,7 +84,7 @@ def build_backups(settings: Settings) -> dg.AssetsDefinition:
                 settings=settings,
                 now=now,
                 progress=RunLog(context),
-                event=_event(context),
+                event=run_event(context),
             )
             outcomes = yield from _backed_up(context, run, config.policy, wanted)
             error = _error_of(outcomes)
@@ -111,7 +111,8 @@ def _spec(destination: Destination) -> dg.AssetSpec:
     )
 
 
-def _event(context: dg.AssetExecutionContext) -> Tell:
+def run_event(context: dg.AssetExecutionContext) -> Tell:
+    """Events that say who has started the run."""
     by = {"who": started_by(context.run.tags), "run_id": context.run.run_id}
 
     def event(event_type: str, details: Mapping[str, object]) -> AuditEvent:

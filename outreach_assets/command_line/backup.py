@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line import backup_database
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
 PARTLY = 3
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 
-app = typer.Typer(no_args_is_help=True, help="Folders to several clouds by policy.")
+app = typer.Typer(
+    no_args_is_help=True, help="Folders to several clouds by policy, and the database."
+)
+app.command("database")(backup_database.database)
+app.command("restore-database")(backup_database.restore_database)
+app.command("drill-database")(backup_database.drill_database)
 
 
 @app.command("run")
