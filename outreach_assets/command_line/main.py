@@ -14,6 +14,7 @@ from outreach_assets.command_line import (
     alerts,
     audit,
     backup,
+    backup_restore,
     database,
     demo,
     dev,
@@ -116,6 +117,7 @@ app.add_typer(
     name="policies",
     epilog="Examples: `outreach policies list` · `outreach policies add docs /srv/docs --to local`",
 )
+backup.app.command("restore")(backup_restore.restore_command)
 app.add_typer(
     backup.app,
     name="backup",
