@@ -1,4 +1,4 @@
-"""`outreach backup restore` and `outreach backup drill`: backups back into folders, and the proof."""
+"""`outreach backup restore`: a policy's files back into a folder."""
 
 from datetime import UTC, datetime
 from pathlib import Path

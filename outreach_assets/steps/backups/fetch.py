@@ -14,7 +14,7 @@ from outreach_assets.steps.backups.rclone import NotThereError, Rclone, RcloneEr
 Hashes = frozenset[str]
 """What a file may have, `md5:…`; with none of them, nobody can say what it must have."""
 
-UNTOLD = "it did not arrive"
+NOT_THERE = "it is not there, or did not arrive"
 DAMAGED = "what is there is not what was backed up"
 
 
@@ -49,10 +49,12 @@ def fetch(
             mover.send(kept.fs(below), into, paths)
     except RcloneError as error:
         raise DestinationLostError(f"{kept.destination.name}: {error}") from None
-    whole = whole_in(kept.rclone, into, {path: offer.hashes for path, offer in wanted.items()})
-    for path in wanted.keys() - whole.keys():
-        said = kept.rclone.errors.get(path)
-        failed[path] = said or (DAMAGED if wanted[path].hashes else UNTOLD)
+    hashes = {path: offer.hashes for path, offer in wanted.items()}
+    whole = whole_in(kept.rclone, into, hashes)
+    lacking = hashes.keys() - whole.keys()
+    arrived = {found["Path"] for found in listed_in(kept.rclone, into, lacking)} if lacking else {}
+    for path in lacking:
+        failed[path] = kept.rclone.errors.get(path, DAMAGED if path in arrived else NOT_THERE)
     return failed
 
 

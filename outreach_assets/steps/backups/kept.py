@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from outreach_assets.steps.backups.history import FILES, Kept
-from outreach_assets.steps.backups.places import TO, rclone_for
+from outreach_assets.steps.backups.places import TO, SourcePlace, rclone_for
 from outreach_assets.steps.backups.rclone import NotThereError, Rclone, rclone_program
 from outreach_assets.steps.backups.run_notes import RunNote, read_notes
 from outreach_core.destinations import Destination
@@ -72,10 +72,15 @@ class KeptFolder:
 
 
 @contextmanager
-def opened(settings: Settings, destination: Destination, folder_id: str) -> Iterator[KeptFolder]:
-    """The folder, for as long as the block lasts."""
+def opened(
+    settings: Settings,
+    destination: Destination,
+    folder_id: str,
+    source: SourcePlace | None = None,
+) -> Iterator[KeptFolder]:
+    """The folder, for as long as the block lasts; its rclone sees the source as well."""
     program = rclone_program(settings.outreach_rclone)
-    with rclone_for(settings, program, destination) as rclone:
+    with rclone_for(settings, program, destination, source) as rclone:
         yield KeptFolder(rclone=rclone, destination=destination, folder_id=folder_id)
 
 
@@ -95,7 +100,7 @@ def by_answer(
             running.append(kept.rclone)
             if has_answered.is_set():
                 kept.rclone.stop()
-            _check_is_there(kept)
+            check_is_there(kept)
 
     with ThreadPoolExecutor(len(destinations)) as threads:
         asked = {threads.submit(ask, one): one for one in destinations}
@@ -117,7 +122,8 @@ def by_answer(
     )
 
 
-def _check_is_there(kept: KeptFolder) -> None:
+def check_is_there(kept: KeptFolder) -> None:
+    """Raises NotThereError when there is no such folder, RcloneError when nobody answers."""
     try:
         folders = kept.folders()
     except NotThereError:

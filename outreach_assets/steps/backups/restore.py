@@ -248,7 +248,8 @@ class _Restoring:
         if failed:
             self.done.damaged[name] = dict(sorted(failed.items()))
         fetched = coming.keys() - failed.keys()
-        self.done.fetched[name] = len(fetched)
+        if fetched:
+            self.done.fetched[name] = len(fetched)
         self.done.fetched_bytes += sum(coming[path].kept.size_bytes for path in fetched)
         for path in {*fetched, *arrived} - failed.keys():
             del self.lacking[path]

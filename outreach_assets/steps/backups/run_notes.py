@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from outreach_assets.steps.backups.rclone import NotThereError, Rclone
+from outreach_assets.steps.backups.mover import TRIES
+from outreach_assets.steps.backups.rclone import NotThereError, Rclone, RcloneError
 from outreach_core.errors import PermanentError
 from outreach_core.file_destinations import Difference
 
@@ -70,13 +71,20 @@ def note_changes(rclone: Rclone, runs: str, version: str, changes: Iterable[Chan
     name = f"{version}{SUFFIX}"
     with gzip.open(rclone.folder / name, "wt", encoding="utf-8") as note:
         note.writelines(json.dumps(vars(change)) + "\n" for change in changes)
-    rclone.call(
-        "operations/copyfile",
-        srcFs=str(rclone.folder),
-        srcRemote=name,
-        dstFs=runs,
-        dstRemote=name,
-    )
+    for tries_left in reversed(range(TRIES)):
+        try:
+            rclone.call(
+                "operations/copyfile",
+                srcFs=str(rclone.folder),
+                srcRemote=name,
+                dstFs=runs,
+                dstRemote=name,
+            )
+        except RcloneError:
+            if not tries_left:
+                raise
+        else:
+            return
 
 
 def read_notes(rclone: Rclone, runs: str) -> list[RunNote]:
