@@ -68,6 +68,10 @@ class Destination:
         """Where a run puts what it replaces or removes."""
         return _joined(self.root, folder_id, "versions", version)
 
+    def runs_of(self, folder_id: str) -> str:
+        """Where each run notes what it is about to change."""
+        return _joined(self.root, folder_id, "runs")
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no message may show."""

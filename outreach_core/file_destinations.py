@@ -57,9 +57,7 @@ class Difference:
 
     same: int
     unreadable: int
-    to_send: Sequence[tuple[str, int]]
-    """Path and size."""
-
+    to_send: Sequence[ListedFile]
     to_replace: Sequence[str]
     """Those of them that the destination has with other content."""
 
@@ -115,7 +113,7 @@ COUNTS = f"""
     FROM listed_source s LEFT JOIN listed_destination d USING (path)"""  # noqa: S608
 
 TO_SEND = f"""
-    SELECT s.path, s.size_bytes, d.path IS NOT NULL
+    SELECT s.path, s.size_bytes, s.hash, d.path IS NOT NULL
     FROM listed_source s LEFT JOIN listed_destination d USING (path)
     WHERE s.hash IS NOT NULL AND ({SAME}) IS NOT TRUE ORDER BY s.path"""  # noqa: S608
 
@@ -268,8 +266,8 @@ def note_listings(
         files=counts[0],
         same=counts[1],
         unreadable=counts[2],
-        to_send=[(path, size) for path, size, _ in send],
-        to_replace=[path for path, _, is_there in send if is_there],
+        to_send=[ListedFile(*row[:3]) for row in send],
+        to_replace=[row[0] for row in send if row[3]],
         not_in_source=[path for (path,) in connection.execute(NOT_IN_SOURCE, values)],
     )
 

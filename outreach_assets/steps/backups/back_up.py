@@ -21,6 +21,7 @@ from outreach_assets.steps.backups.listing import (
 from outreach_assets.steps.backups.mover import DestinationLostError, Moved, Mover
 from outreach_assets.steps.backups.places import TO, SourcePlace
 from outreach_assets.steps.backups.rclone import NotThereError, Question, Rclone, RcloneError
+from outreach_assets.steps.backups.run_notes import changes_of, note_changes
 from outreach_core.destinations import Destination
 from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.file_destinations import (
@@ -311,8 +312,12 @@ def _bring(
     version = f"{job.now:%Y%m%d%H%M%S}"
     versions = f"{job.remote(job.destination.versions_of(job.policy.folder_id, version))}/"
     mover = Mover(job.rclone, job.reached, still_wanted)
-    to_send = [path for path, _ in difference.to_send]
+    to_send = [file.path for file in difference.to_send]
     try:
+        changes = changes_of(difference, to_remove, keeps=job.policy.keep_versions)
+        note_changes(
+            job.rclone, job.remote(job.destination.runs_of(job.policy.folder_id)), version, changes
+        )
         if job.policy.keep_versions:
             mover.run("sync/copy", job.target, versions, difference.to_replace)
             unkept = job.rclone.errors.keys() & set(difference.to_replace)
@@ -329,11 +334,11 @@ def _bring(
 
 
 def _proven(
-    job: Job, to_send: Sequence[tuple[str, int]], to_remove: Sequence[str], lost: str | None
+    job: Job, to_send: Sequence[ListedFile], to_remove: Sequence[str], lost: str | None
 ) -> tuple[int, int, int]:
     """Record what came of it, by what the destination holds now; as `note_tried`."""
     kind = _hash_in_common(job)
-    said = {path: job.rclone.errors.get(path) for path, _ in to_send}
+    said = {file.path: job.rclone.errors.get(file.path) for file in to_send}
     try:
         there = listed(ask_listing(job.rclone, job.target, kind), kind)
     except RcloneError as error:  # also a folder that is not there: nothing has come

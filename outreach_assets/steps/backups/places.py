@@ -69,6 +69,8 @@ def rclone_for(
             "checkers": str(max(8, limits.transfers)),
             "bwlimit": limits.bandwidth or "off",
             "links": "true",  # a link is kept as a small file: nothing is lost, and none is a loop
+            # Two names that differ only in their form of Unicode are two files, and both arrive.
+            "no-unicode-normalization": "true",
             "contimeout": "15s",
             # Of the S3 library and of rclone itself, so 4 times in all; more of them take minutes
             # to say that a destination is dead, and whole files are tried again after that.
