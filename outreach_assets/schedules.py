@@ -14,6 +14,7 @@ from outreach_assets.assets.asked_states import NO_ATTEMPTS, busy_states, reques
 from outreach_assets.jobs import (
     audit_export_job,
     backup_database_job,
+    backup_drill_job,
     backup_job,
     drill_database_job,
     export_failures_job,
@@ -115,6 +116,13 @@ CLOCKS = (
         at_first=ON,
         says="Every night, before the refresh. On at first: without a policy it does nothing and "
         "costs nothing, and who has made one expects it.",
+    ),
+    Clock(
+        job=backup_drill_job.name,
+        cron=lambda settings: settings.outreach_backup_drill_schedule,
+        at_first=ON,
+        says="Once a week, when nobody waits for the machine. On at first: what was never "
+        "restored is no backup, and fifty files of each are a small download.",
     ),
     Clock(
         job=backup_database_job.name,

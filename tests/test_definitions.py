@@ -169,6 +169,7 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     assert {s.name for s in defs.schedules or ()} == {
         "audit_export_schedule",
         "backup_schedule",
+        "backup_drill_schedule",
         "export_failures_schedule",
         "nightly_refresh_schedule",
         "restore_drill_schedule",

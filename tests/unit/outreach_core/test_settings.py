@@ -118,6 +118,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_MORNING_REPORT_SCHEDULE": "5 4 * * *",
         "OUTREACH_TASK_UPKEEP_SCHEDULE": "6 4 * * *",
         "OUTREACH_BACKUP_SCHEDULE": "7 4 * * *",
+        "OUTREACH_BACKUP_DRILL_SCHEDULE": "8 4 * * *",
         "OUTREACH_GOOGLE_DRIVE_SERVICE_ACCOUNT_FILE": "/etc/drive.json",
         "OUTREACH_GOOGLE_DRIVE_TOKEN": '{"refresh_token":"hunter22"}',
         "OUTREACH_GOOGLE_DRIVE_CLIENT_ID": "id",
