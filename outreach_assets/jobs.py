@@ -86,8 +86,8 @@ backup_drill_job = _job(
 backup_database_job = _job(
     "backup_database_job", [BACKUP_NEON], "The database, as Parquet, to every destination."
 )
-drill_database_job = _job(
-    "drill_database_job",
+backup_database_drill_job = _job(
+    "backup_database_drill_job",
     [NEON_DRILL],
     "The database's newest backups, each restored into an empty PostgreSQL and compared.",
 )
@@ -114,6 +114,6 @@ JOBS = [
     backup_job,
     backup_drill_job,
     backup_database_job,
-    drill_database_job,
+    backup_database_drill_job,
 ]
 """All of them, as definitions.py loads them."""
