@@ -12,6 +12,7 @@ import pytest
 from outreach_assets.assets import backups as backup_assets
 from outreach_assets.definitions import build_defs
 from outreach_assets.resources import NeonResource
+from outreach_assets.steps.backups.standing import backup_standing
 from outreach_core.audit import command_event
 from outreach_core.policies import FolderPolicy
 from outreach_core.policy_table import add_policy
@@ -202,3 +203,21 @@ def test_a_drill_says_what_comes_back_and_draws_how_long_it_took(graph: BackupGr
     picture = b64decode(str(facts["history"]).partition("base64,")[2].rstrip(")"))
     circles = [one.get("fill") for one in ET.fromstring(picture).iter(f"{SVG}circle")]  # noqa: S314 our own
     assert circles == ["#4c7cd6", "#d9480f"]
+
+
+def test_the_morning_says_what_is_missing_and_how_the_last_drill_went(graph: BackupGraph) -> None:
+    graph.given_files(4)
+    graph.given_policy(destinations=("local", "scaleway"))
+    graph.materialize()
+    standing = backup_standing(graph.postgres)
+    assert not standing.is_well
+    assert standing.says.startswith("4 files are at their destinations, none is missing. Not whole")
+    assert "docs at scaleway since" in standing.says
+    graph.given_policy(destinations=("local",))
+    graph.materialize(job="backup_drill_job")
+    standing = backup_standing(graph.postgres)
+    assert standing.is_well
+    assert "none is missing. Last drill" in standing.says
+    assert standing.says.endswith(": 1 of 1 passed.")
+    graph.given_policy(enabled=False)
+    assert backup_standing(graph.postgres).says == "No folder is backed up."
