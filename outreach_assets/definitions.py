@@ -7,6 +7,7 @@ import dagster as dg
 from b2_resources.build_store import STORE_FOLDER
 from b2_resources.resource import B2Resource
 from outreach_assets.assets.audit import audit_log_export
+from outreach_assets.assets.backups import build_backups
 from outreach_assets.assets.chain import sources
 from outreach_assets.assets.drill import restore_drill
 from outreach_assets.assets.failures import build_failures
@@ -58,6 +59,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             ),
             build_tasks(ToolLimits.of(settings)),
             task_upkeep,
+            build_backups(settings),
         ],
         jobs=JOBS,
         schedules=build_schedules(settings, tables),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from outreach_assets.assets.audit import AUDIT_EXPORT
+from outreach_assets.assets.backups import IS_DESTINATION
 from outreach_assets.assets.chain import chain
 from outreach_assets.assets.drill import RESTORE_DRILL
 from outreach_assets.assets.failures import EXPORTED_FAILURES
@@ -64,6 +65,14 @@ task_upkeep_job = _job(
     [TASK_UPKEEP],
     "Tasks that nobody goes on with ended, and files that were kept long enough removed.",
 )
+# Which destinations there are is said by the settings, so they are found by their tag.
+backup_job = dg.define_asset_job(
+    "backup_job",
+    selection=dg.AssetSelection.tag(*IS_DESTINATION),
+    description="Folders to their destinations, by policy. One policy: `policy` in the run's "
+    "configuration; one destination: select its asset.",
+    executor_def=dg.in_process_executor,
+)
 
 
 @dg.job(executor_def=dg.in_process_executor)
@@ -84,5 +93,6 @@ JOBS = [
     observe_sources_job,
     process_task_job,
     task_upkeep_job,
+    backup_job,
 ]
 """All of them, as definitions.py loads them."""

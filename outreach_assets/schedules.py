@@ -13,6 +13,7 @@ from b2_resources.resource import B2Resource
 from outreach_assets.assets.asked_states import NO_ATTEMPTS, busy_states, requests_for
 from outreach_assets.jobs import (
     audit_export_job,
+    backup_job,
     export_failures_job,
     morning_report_job,
     refresh_tables_job,
@@ -105,6 +106,13 @@ CLOCKS = (
         at_first=ON,
         says="Every hour: what an expired task left is soon gone, and what nobody has used for "
         "weeks may wait that long. On at first: people were told that their files go.",
+    ),
+    Clock(
+        job=backup_job.name,
+        cron=lambda settings: settings.outreach_backup_schedule,
+        at_first=ON,
+        says="Every night, before the refresh. On at first: without a policy it does nothing and "
+        "costs nothing, and who has made one expects it.",
     ),
 )
 

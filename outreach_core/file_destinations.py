@@ -4,12 +4,12 @@ Whole listings are copied in and judged by one statement each, so that a million
 problem. Who lists and who copies is in outreach_assets/steps/backups/back_up.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from outreach_core.postgres import Connection, Postgres
 
@@ -47,6 +47,9 @@ class Place:
     root: str
     """What `remote_path` begins with."""
 
+    passphrase_mark: str | None = None
+    """Of what its files are encrypted with; None where they are not."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
@@ -61,12 +64,24 @@ class Difference:
     to_replace: Sequence[str]
     """Those of them that the destination has with other content."""
 
+    to_prove: Mapping[str, tuple[str, str]]
+    """Those that may be there already, encrypted: their hash, and that of what is there."""
+
     not_in_source: Sequence[str]
     """The destination has them, the source does not."""
 
+    def without(self, paths: Collection[str]) -> Self:
+        """The same, but for files that need not be sent."""
+        return replace(
+            self,
+            to_send=[file for file in self.to_send if file[0] not in paths],
+            to_replace=[path for path in self.to_replace if path not in paths],
+        )
+
 
 LISTED = """
-    CREATE TEMP TABLE {} (path text NOT NULL, size_bytes bigint NOT NULL, hash text)
+    CREATE TEMP TABLE {}
+        (path text NOT NULL, size_bytes bigint NOT NULL, hash text, remote_hash text)
     ON COMMIT DROP"""
 
 SAME = "d.hash = s.hash AND d.size_bytes = s.size_bytes"
@@ -75,7 +90,7 @@ SAME = "d.hash = s.hash AND d.size_bytes = s.size_bytes"
 NOTE_SOURCE = f"""
     INSERT INTO shq.file_destinations AS f
         (folder_id, destination, path, status, size_bytes, hash, remote_path, error, attempts,
-         synced_at, proven_at, changed_at)
+         synced_at, proven_at, changed_at, remote_hash, passphrase_mark)
     SELECT %(folder_id)s, %(destination)s, s.path,
            CASE WHEN {SAME} THEN 'synced' WHEN s.hash IS NULL THEN 'failed' ELSE 'pending' END,
            s.size_bytes, s.hash,
@@ -84,11 +99,16 @@ NOTE_SOURCE = f"""
            (s.hash IS NULL)::int,
            CASE WHEN {SAME} THEN %(now)s::timestamptz END,
            CASE WHEN {SAME} THEN %(now)s::timestamptz END,
-           %(now)s
+           %(now)s,
+           CASE WHEN {SAME} THEN d.remote_hash END,
+           CASE WHEN {SAME} THEN %(passphrase_mark)s END
     FROM listed_source s LEFT JOIN listed_destination d USING (path)
     ON CONFLICT (folder_id, destination, path) DO UPDATE SET
         status = EXCLUDED.status, size_bytes = EXCLUDED.size_bytes, hash = EXCLUDED.hash,
-        remote_path = EXCLUDED.remote_path,
+        remote_path = EXCLUDED.remote_path, remote_hash = EXCLUDED.remote_hash,
+        passphrase_mark = EXCLUDED.passphrase_mark,
+        bytes_proven_at = CASE WHEN (f.hash, EXCLUDED.status) = (EXCLUDED.hash, 'synced')
+                               THEN f.bytes_proven_at END,
         error = CASE WHEN EXCLUDED.status = 'pending' THEN f.error ELSE EXCLUDED.error END,
         attempts = CASE EXCLUDED.status WHEN 'synced' THEN 0
                    ELSE f.attempts + EXCLUDED.attempts END,
@@ -113,7 +133,8 @@ COUNTS = f"""
     FROM listed_source s LEFT JOIN listed_destination d USING (path)"""  # noqa: S608
 
 TO_SEND = f"""
-    SELECT s.path, s.size_bytes, s.hash, d.path IS NOT NULL
+    SELECT s.path, s.size_bytes, d.path IS NOT NULL, s.hash,
+           CASE WHEN d.hash IS NULL AND d.size_bytes = s.size_bytes THEN d.remote_hash END
     FROM listed_source s LEFT JOIN listed_destination d USING (path)
     WHERE s.hash IS NOT NULL AND ({SAME}) IS NOT TRUE ORDER BY s.path"""  # noqa: S608
 
@@ -132,6 +153,9 @@ NOTE_SENT = """
         attempts = CASE WHEN d.hash = f.hash THEN 0 ELSE f.attempts + 1 END,
         synced_at = CASE WHEN d.hash = f.hash THEN %(now)s ELSE f.synced_at END,
         proven_at = CASE WHEN d.hash = f.hash THEN %(now)s ELSE f.proven_at END,
+        bytes_proven_at = NULL,
+        remote_hash = CASE WHEN d.hash = f.hash THEN d.remote_hash END,
+        passphrase_mark = CASE WHEN d.hash = f.hash THEN %(passphrase_mark)s END,
         changed_at = %(now)s
     FROM tried t LEFT JOIN listed_destination d USING (path)
     WHERE f.folder_id = %(folder_id)s AND f.destination = %(destination)s AND f.path = t.path"""
@@ -155,6 +179,16 @@ CAME_OF_IT = """
          ON f.folder_id = %(folder_id)s AND f.destination = %(destination)s AND f.path = t.path
     LEFT JOIN listed_destination d ON d.path = t.path"""
 
+# Twins are one file that cannot be read: no hash, so that none of them is copied.
+DROP_TWINS = """
+    WITH twins AS (
+      DELETE FROM listed_source WHERE path IN
+        (SELECT path FROM listed_source GROUP BY path HAVING count(*) > 1)
+      RETURNING path, size_bytes
+    )
+    INSERT INTO listed_source (path, size_bytes) SELECT path, max(size_bytes) FROM twins
+    GROUP BY path RETURNING path"""
+
 # The destination could not be asked: what it was proven to hold stays true for the same content.
 NOTE_UNREACHABLE = """
     INSERT INTO shq.file_destinations AS f
@@ -164,7 +198,9 @@ NOTE_UNREACHABLE = """
     FROM listed_source s
     ON CONFLICT (folder_id, destination, path) DO UPDATE SET
         status = 'failed', size_bytes = EXCLUDED.size_bytes, hash = EXCLUDED.hash,
-        error = EXCLUDED.error, attempts = f.attempts + 1, changed_at = EXCLUDED.changed_at
+        error = EXCLUDED.error, attempts = f.attempts + 1, changed_at = EXCLUDED.changed_at,
+        remote_hash = CASE WHEN f.hash = EXCLUDED.hash THEN f.remote_hash END,
+        bytes_proven_at = CASE WHEN f.hash = EXCLUDED.hash THEN f.bytes_proven_at END
         WHERE NOT (f.status = 'synced' AND f.hash IS NOT DISTINCT FROM EXCLUDED.hash)"""
 
 SUMMARY = """
@@ -225,6 +261,21 @@ def folders_among(connection: Connection, paths: Sequence[str]) -> list[str]:
     return [path for (path,) in rows]
 
 
+def drop_twins(connection: Connection) -> list[str]:
+    """Paths that `listed_source` has more than once; it has one without a hash of each then."""
+    return [path for (path,) in connection.execute(DROP_TWINS)]
+
+
+def note_problem(connection: Connection, place: Place, paths: Sequence[str], problem: str) -> None:
+    """Say more closely why these have failed."""
+    if paths:
+        connection.execute(
+            "UPDATE shq.file_destinations SET error = %s "
+            "WHERE folder_id = %s AND destination = %s AND path = ANY(%s)",
+            (problem, place.folder_id, place.destination, list(paths)),
+        )
+
+
 def note_listings(
     connection: Connection, place: Place, *, unread: Sequence[str], now: datetime
 ) -> Difference:
@@ -241,8 +292,9 @@ def note_listings(
         files=counts[0],
         same=counts[1],
         unreadable=counts[2],
-        to_send=[ListedFile(*row[:3]) for row in send],
-        to_replace=[row[0] for row in send if row[3]],
+        to_send=[ListedFile(path, size, hash_) for path, size, _, hash_, _ in send],
+        to_replace=[path for path, _, is_there, *_ in send if is_there],
+        to_prove={path: (hash_, there) for path, _, _, hash_, there in send if there},
         not_in_source=[path for (path,) in connection.execute(NOT_IN_SOURCE, values)],
     )
 

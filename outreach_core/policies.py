@@ -22,7 +22,7 @@ class Source(StrEnum):
     """Keys of the project's own object store."""
 
     GOOGLE_DRIVE = "google_drive"
-    """A folder of Google Drive; the policy's folder id is the id that Drive gave it."""
+    """A folder of Google Drive, by its path from OUTREACH_GOOGLE_DRIVE_ROOT_FOLDER_ID on."""
 
     REMOTE = "remote"
     """A remote of the rclone configuration that OUTREACH_RCLONE_CONFIG names: `name:path`."""

@@ -155,6 +155,7 @@ class Settings(BackupSettings):
     outreach_retention_schedule: Schedule = "45 5 * * sat"
     outreach_morning_report_schedule: Schedule = "0 7 * * *"
     outreach_task_upkeep_schedule: Schedule = "25 * * * *"
+    outreach_backup_schedule: Schedule = "15 1 * * *"
 
     outreach_api_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = (
         "http://127.0.0.1:8000"

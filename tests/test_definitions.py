@@ -77,6 +77,7 @@ def test_the_code_location_loads_with_an_empty_environment(
 ) -> None:
     assert loaded.stdout.split() == sorted(
         [
+            *(f"backup/{name}" for name in ("aws_s3", "backblaze_b2", "local", "scaleway")),
             "b2/audit_log",
             "b2/morning_report",
             "b2/restore_drill",
@@ -166,6 +167,7 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     }
     assert {s.name for s in defs.schedules or ()} == {
         "audit_export_schedule",
+        "backup_schedule",
         "export_failures_schedule",
         "nightly_refresh_schedule",
         "restore_drill_schedule",

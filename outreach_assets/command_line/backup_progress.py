@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from outreach_assets.steps.backups.mover import Moved
@@ -50,13 +49,11 @@ class BackupBars:
 
     def moved(self, folder_id: str, destination: str, moved: Moved) -> None:
         """So much has been copied."""
-        eta = f", {moved.eta_seconds:.0f} s left" if moved.eta_seconds is not None else ""
         self._bars.update(
             self._task(folder_id, destination),
             completed=moved.bytes,
             total=moved.total_bytes or None,
-            says=f"{moved.files:,} of {moved.total_files:,} files, {decimal(moved.bytes)} of "
-            f"{decimal(moved.total_bytes)}, {decimal(int(moved.bytes_per_second))}/s{eta}",
+            says=moved.says,
         )
 
     def _task(self, folder_id: str, destination: str) -> TaskID:

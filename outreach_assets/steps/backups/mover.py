@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any  # rclone's answers are JSON objects of many shapes
 
+from rich.filesize import decimal
+
 from outreach_assets.steps.backups.rclone import Rclone, RcloneError
 from outreach_core.errors import RetryableError
 
@@ -33,6 +35,15 @@ class Moved:
     total_files: int
     bytes_per_second: float
     eta_seconds: float | None
+
+    @property
+    def says(self) -> str:
+        """All of it in one line."""
+        left = f", {self.eta_seconds:.0f} s left" if self.eta_seconds is not None else ""
+        return (
+            f"{self.files:,} of {self.total_files:,} files, {decimal(self.bytes)} of "
+            f"{decimal(self.total_bytes)}, {decimal(int(self.bytes_per_second))}/s{left}"
+        )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Which files a restore wants, and which of them a destination offers.
 
 What the table knows of them is in outreach_core/restorable_files.py, what lay there at a time in
-history.py.
+as_it_was.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from unicodedata import normalize
 
+from outreach_assets.steps.backups.as_it_was import FILES, Held, as_of, sent_hashes, version_of
 from outreach_assets.steps.backups.fetch import Offer, listed_in
-from outreach_assets.steps.backups.history import FILES, Held, as_of, sent_hashes, version_of
 from outreach_assets.steps.backups.kept import KeptFolder, first_hash
 from outreach_core.restorable_files import RecordedFile
 

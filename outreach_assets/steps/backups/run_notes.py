@@ -2,7 +2,7 @@
 
 `versions/` tells what a file was before, but not since when it has been there, nor what a run that
 kept no versions took away. It is written before anything is changed: what it says of the time
-before the run is true however the run ends. What follows from it is in history.py.
+before the run is true however the run ends. What follows from it is in as_it_was.py.
 """
 
 import gzip

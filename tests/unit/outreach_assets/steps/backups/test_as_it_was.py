@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outreach_assets.steps.backups.history import Held, Kept, UnknownTimeError, as_of
+from outreach_assets.steps.backups.as_it_was import Held, Kept, UnknownTimeError, as_of
 from outreach_assets.steps.backups.run_notes import Change, RunNote, Was
 
 

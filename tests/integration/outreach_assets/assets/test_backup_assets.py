@@ -1,0 +1,170 @@
+"""Backups as assets: the real graph around real rclone and real S3 servers."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from outreach_assets.assets import backups as backup_assets
+from outreach_assets.definitions import build_defs
+from outreach_assets.resources import NeonResource
+from outreach_core.audit import command_event
+from outreach_core.policies import FolderPolicy
+from outreach_core.policy_table import add_policy
+from outreach_core.postgres import Postgres
+from outreach_core.settings import load_settings
+from tests.backups import Backups, audited, hashes_below
+from tests.servers.fault_proxy import Fault, FaultProxy
+from tests.servers.rclone_s3 import RcloneS3
+
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+
+
+class BackupGraph(Backups):
+    """The same, run by its job in an instance of this test's own."""
+
+    instance: dg.DagsterInstance
+
+    def materialize(
+        self, *selection: str, policy: str | None = None, once: bool = True
+    ) -> dg.ExecuteInProcessResult:
+        """The whole job, or the selected destinations; failing is a result too."""
+        resources = {"neon": NeonResource(connection_string=self.postgres.url)}
+        job = build_defs(load_settings(), resources).resolve_job_def("backup_job")
+        return job.execute_in_process(
+            instance=self.instance,
+            raise_on_error=False,
+            asset_selection=[backup_assets.backup_key(name) for name in selection] or None,
+            tags={"outreach/once": "true"} if once else {},
+            run_config={"loggers": QUIET, "ops": {"backups": {"config": {"policy": policy}}}},
+        )
+
+
+@pytest.fixture
+def graph(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[BackupGraph]:
+    graph = BackupGraph(postgres, tmp_path, monkeypatch)
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as graph.instance:
+        yield graph
+
+
+def numbers(events: Sequence[dg.DagsterEvent]) -> dict[str, dict[str, object]]:
+    """By destination, what its materialization or observation says."""
+    return {
+        event.asset_key.path[-1]: {
+            name: value.value
+            for name, value in (
+                event.step_materialization_data.materialization
+                if event.is_step_materialization
+                else event.asset_observation_data.asset_observation
+            ).metadata.items()
+        }
+        for event in events
+        if event.asset_key is not None
+    }
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, object]]:
+    return numbers(result.get_asset_materialization_events())
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    [event] = [event for event in result.all_events if event.is_step_failure]
+    return str(event.step_failure_data.user_failure_data.description)
+
+
+def test_a_dead_destination_of_three_fails_alone_and_the_retry_heals_only_it(
+    graph: BackupGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph.given_files(20)
+    graph.given_policy(destinations=("aws_s3", "scaleway", "local"))
+    monkeypatch.setattr("outreach_assets.retries.DELAY_SECONDS", 0)
+    with RcloneS3(tmp_path / "s3", "aws", "scw") as server, FaultProxy(server) as proxy:
+        graph.given_bucket("aws_s3", proxy.endpoint, server, "aws")
+        graph.given_bucket("scaleway", server.endpoint, server, "scw")
+        proxy.rates = {Fault.ERROR_500: 1.0}
+        failed = graph.materialize()
+        assert not failed.success
+        assert failure(failed).startswith("aws_s3 failed: docs: aws_s3 cannot be listed")
+        assert set(materialized(failed)) == {"scaleway", "local"}
+        observed = numbers([e for e in failed.all_events if e.is_asset_observation])
+        assert {name: facts["there"] for name, facts in observed.items()} == {"aws_s3": 0}
+        whole = {"files": 20, "there": 20, "sent": 20, "removed": 0, "failed": 0}
+        assert whole.items() <= materialized(failed)["local"].items()
+        will_retry = backup_assets.will_retry
+
+        def healed(context: dg.AssetExecutionContext) -> bool:
+            proxy.rates = {}
+            return will_retry(context)
+
+        monkeypatch.setattr(backup_assets, "will_retry", healed)
+        result = graph.materialize(once=False)
+    assert result.success
+    assert sum(event.is_step_up_for_retry for event in result.all_events) == 1
+    assert Counter(event["destination"] for event in audited(graph.postgres)[3:]) == {
+        "aws_s3": 2,
+        "scaleway": 1,
+        "local": 1,
+    }
+    assert set(materialized(result)) == {"aws_s3", "scaleway", "local"}
+    assert materialized(result)["aws_s3"]["there"] == 20
+    assert hashes_below(tmp_path / "s3/aws/docs/files") == graph.hashes()
+
+
+def test_what_cannot_pass_is_not_tried_again(graph: BackupGraph) -> None:
+    graph.given_files(1)
+    graph.given_policy(destinations=("scaleway", "local"))
+    result = graph.materialize(once=False)
+    assert "scaleway failed: docs: scaleway: set OUTREACH_BACKUP_SCALEWAY_B" in failure(result)
+    assert set(materialized(result)) == {"local"}
+    assert not any(event.is_step_up_for_retry for event in result.all_events)
+
+
+def test_a_selected_destination_and_a_configured_policy_are_all_that_is_done(
+    graph: BackupGraph, tmp_path: Path
+) -> None:
+    graph.given_files(3)
+    with RcloneS3(tmp_path / "s3", "aws") as server:
+        graph.given_bucket("aws_s3", server.endpoint, server, "aws")
+        graph.given_policy(destinations=("aws_s3", "local"))
+        other = {**vars(graph.policy), "folder_id": "more", "path": f"{graph.source}/d1"}
+        add_policy(graph.postgres, FolderPolicy(**other), command_event)
+        assert set(materialized(graph.materialize("local"))) == {"local"}
+        assert {event["destination"] for event in audited(graph.postgres)} == {"local"}
+        graph.materialize(policy="more")
+    assert [(e["folder_id"], e["destination"]) for e in audited(graph.postgres)[2:]] in (
+        [("more", "aws_s3"), ("more", "local")],
+        [("more", "local"), ("more", "aws_s3")],
+    )
+    assert "no enabled policy 'none' goes to" in failure(graph.materialize(policy="none"))
+    assert {str(event["who"]) for event in audited(graph.postgres)} == {
+        "somebody in the Dagster UI"
+    }
+
+
+def test_without_a_policy_a_run_does_nothing_and_is_well(graph: BackupGraph) -> None:
+    graph.given_policy(enabled=False)
+    result = graph.materialize()
+    assert result.success
+    assert materialized(result) == {}
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+
+
+def test_a_policy_that_was_not_wholly_there_for_a_day_is_a_warning(
+    graph: BackupGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph.given_files(2)
+    graph.given_policy(destinations=("scaleway",))
+
+    def passed() -> bool:
+        checks = graph.materialize("scaleway").get_asset_check_evaluations()
+        return [check.passed for check in checks] == [True]
+
+    assert passed()
+    monkeypatch.setattr(backup_assets, "A_DAY", -backup_assets.A_DAY)
+    assert not passed()
+    graph.given_policy(destinations=("local",))
+    assert passed()
