@@ -105,7 +105,7 @@ def _print_restored(restored: "Restored") -> None:
     for name, files in restored.damaged.items():
         _name_files(f"not from {name}", [f"{path}: {why}" for path, why in files.items()])
     _name_files("could not be had anywhere", restored.lacking)
-    _name_files("was there then, and a run without versions took it away", restored.lost)
+    _name_files("was there then, and a later run did not keep it", restored.lost)
     _name_files("had newer content that was never backed up", restored.outdated)
     if restored.unproven:
         typer.echo(

@@ -36,7 +36,7 @@ class Held:
 
     files: Mapping[str, Kept]
     lost: Sequence[str]
-    """Files that were there too, and that a run without versions took away since."""
+    """Files that were there too, and that a later run replaced or removed without keeping them."""
 
     sent: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Hashes of what had been sent by then under each path."""
@@ -79,13 +79,16 @@ def as_of(
             "restore without --at, or name a later time"
         )
     was: dict[str, Kept | None] = {}
-    lost = set()
+    sent, lost = sent_hashes(earlier), set()
     events = {note.version: note.changes for note in notes if note.version > at}
     for version in sorted({*events, *(v for v in versions if v > at)}):
         for path, kept in versions.get(version, {}).items():
             was.setdefault(path, kept)
         for change in events.get(version, ()):
-            if change.path not in was and change.was is not Was.KEPT:
+            # What never was anything else, and is sent again, was damaged and is as it was.
+            only = sent.get(change.path, frozenset())
+            is_repaired = change.was is Was.LOST and [change.hash] == list(only)
+            if change.path not in was and change.was is not Was.KEPT and not is_repaired:
                 was[change.path] = None
                 if change.was is Was.LOST:
                     lost.add(change.path)
@@ -93,6 +96,6 @@ def as_of(
     return Held(
         files={path: kept for path, kept in files.items() if kept},
         lost=sorted(lost),
-        sent=sent_hashes(earlier),
+        sent=sent,
         version=earlier[-1].version,
     )

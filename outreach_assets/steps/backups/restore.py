@@ -79,7 +79,7 @@ class Restored:
     """Files that no destination could give."""
 
     lost: list[str] = field(default_factory=list)
-    """Files of that time that a run without versions has taken away since."""
+    """Files of that time that a later run replaced or removed without keeping them."""
 
     outdated: list[str] = field(default_factory=list)
     """Files whose newest content was never backed up."""

@@ -46,7 +46,7 @@ class Plan:
     """Files it should have and has not, with the hash that the table knows."""
 
     lost: Sequence[str]
-    """Files that no destination of this history has any more: a run kept no versions of them."""
+    """Files of that time that a later run replaced or removed without keeping them."""
 
     outdated: Sequence[str]
     """Files whose newest content was never backed up."""

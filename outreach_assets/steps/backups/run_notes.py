@@ -28,7 +28,7 @@ class Was(StrEnum):
     """It is in the run's folder of versions, if the run came so far."""
 
     LOST = "lost"
-    """The run kept no versions."""
+    """The run kept no versions, or what was there had been found damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +58,9 @@ def changes_of(
 ) -> Iterator[Change]:
     """What a run is going to change."""
     before = Was.KEPT if keeps else Was.LOST
-    replaced = set(difference.to_replace)
+    was = dict.fromkeys(difference.to_replace, before) | dict.fromkeys(difference.damaged, Was.LOST)
     for file in difference.to_send:
-        was = before if file.path in replaced else Was.ABSENT
-        yield Change(path=file.path, was=was, hash=file.hash)
+        yield Change(path=file.path, was=was.get(file.path, Was.ABSENT), hash=file.hash)
     for path in to_remove:
         yield Change(path=path, was=before)
 
