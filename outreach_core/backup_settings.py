@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from outreach_core.setting_values import THIS_MACHINE, bucket_name, key_prefix, region_name
 
+SHORTEST_PASSPHRASE = 12
 OPTIONS = "storage_class, bandwidth, transfers"
 BANDWIDTH = re.compile(r"\d+(\.\d+)?[BKMGT]?(:(off|\d+(\.\d+)?[BKMGT]?))?|off")
 
@@ -105,6 +106,14 @@ def remotes(value: object) -> object:
     return found
 
 
+def passphrase(value: SecretStr) -> SecretStr:
+    """What people can write down, and nobody guesses."""
+    said = value.get_secret_value()
+    if len(said) < SHORTEST_PASSPHRASE or not said.isprintable():
+        raise ValueError(f"expected {SHORTEST_PASSPHRASE} or more letters, digits and signs")
+    return value
+
+
 def drive_token(value: SecretStr) -> SecretStr:
     """What `rclone authorize drive` printed."""
     try:
@@ -122,6 +131,7 @@ Bucket = Annotated[str, AfterValidator(bucket_and_prefix)] | None
 Endpoint = Annotated[str, AfterValidator(s3_endpoint)] | None
 Region = Annotated[str, AfterValidator(region_name)] | None
 Options = Annotated[Mapping[str, str], NoDecode, BeforeValidator(options)]
+Passphrase = Annotated[SecretStr, AfterValidator(passphrase)] | None
 Remotes = Annotated[Mapping[str, str], NoDecode, BeforeValidator(remotes)]
 
 
@@ -154,6 +164,8 @@ class BackupSettings(BaseSettings):
     outreach_backup_remotes: Remotes = Field(default_factory=dict)
     outreach_backup_remotes_options: Options = Field(default_factory=dict)
 
+    outreach_backup_passphrase: Passphrase = None
+    outreach_backup_salt: Passphrase = None
     outreach_google_drive_service_account_file: Path | None = None
     outreach_google_drive_token: Annotated[SecretStr, AfterValidator(drive_token)] | None = None
     outreach_google_drive_client_id: str | None = None

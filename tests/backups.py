@@ -22,7 +22,10 @@ from outreach_core.settings import load_settings
 from tests.servers.rclone_s3 import REGION, RcloneS3
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-ROW = "SELECT path, status, error, attempts, hash, remote_path, size_bytes, synced_at, proven_at"
+ROW = (
+    "SELECT path, status, error, attempts, hash, remote_path, size_bytes, synced_at, proven_at, "
+    "remote_hash"
+)
 
 
 class Quiet:
@@ -75,17 +78,28 @@ class Backups:
         }.items():
             self.patch.setenv(f"OUTREACH_BACKUP_{destination.upper()}_{name}", value)
 
-    def a_run(self) -> BackupRun:
+    def given_another(self, folder_id: str, folder: Path, **changes: object) -> None:
+        """A second, plain policy, with one file."""
+        folder.mkdir()
+        folder.joinpath("note").write_text("note")
+        values = {**vars(self.policy), "encrypted": False, "folder_id": folder_id, **changes}
+        add_policy(self.postgres, FolderPolicy(**{**values, "path": str(folder)}), command_event)
+
+    def a_run(self, **how: object) -> BackupRun:
         return BackupRun(
             postgres=self.postgres,
             settings=load_settings(),
             now=datetime.now(UTC),
             progress=self.progress,
             event=command_event,
+            **how,
         )
 
-    def run(self, **which: str) -> dict[str, Outcome]:
-        return {outcome.destination: outcome for outcome in self.a_run().run(**which)}
+    def run(self, *, is_new_passphrase: bool = False, **which: str) -> dict[str, Outcome]:
+        return {
+            outcome.destination: outcome
+            for outcome in self.a_run(is_new_passphrase=is_new_passphrase).run(**which)
+        }
 
     def run_at(self, now: datetime) -> list[Outcome]:
         """As if it were then."""

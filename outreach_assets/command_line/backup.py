@@ -28,6 +28,9 @@ def run_command(
     policy: Annotated[str | None, typer.Option(help="Only the policy of this id.")] = None,
     destination: Annotated[str | None, typer.Option(help="Only to this destination.")] = None,
     *,
+    new_passphrase: Annotated[
+        bool, typer.Option("--new-passphrase", help="Send anew what another has encrypted.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring every policy's files to each of its destinations, and prove them by hash.
@@ -51,6 +54,7 @@ def run_command(
             now=datetime.now(UTC),  # noqa: TID251 the edge
             progress=bars,
             event=command_event,
+            is_new_passphrase=new_passphrase,
         ).run(folder_id=policy, destination=destination)
     if as_json:
         print_json({"outcomes": [{**vars(o), "is_done": o.is_done} for o in outcomes]})
@@ -128,7 +132,7 @@ def _print_outcomes(outcomes: "list[Outcome]") -> None:
     )
     for outcome in outcomes:
         unread = [f"{folder} cannot be listed" for folder in outcome.unread]
-        for says in filter(None, [outcome.error, *unread]):
+        for says in filter(None, [outcome.error, *unread, outcome.left_behind]):
             typer.echo(f"{outcome.folder_id} to {outcome.destination}: {says}")
         if outcome.failed and not outcome.error:
             typer.echo(

@@ -32,6 +32,10 @@ def restore_command(  # noqa: PLR0913 each is an option
         typer.Option("--from", help="The one destination to take it from, whatever answers first."),
     ] = None,
     *,
+    encrypted: Annotated[
+        bool | None,
+        typer.Option("--encrypted/--plain", help="Which files, of a policy that was switched."),
+    ] = None,
     without_database: Annotated[
         bool, typer.Option(help="From what lies at a destination alone, when the database is lost.")
     ] = False,
@@ -61,6 +65,7 @@ def restore_command(  # noqa: PLR0913 each is an option
             path=path,
             at=then,
             source=source,
+            encrypted=encrypted,
             progress=bars,
             event=command_event,
         ).run()
@@ -100,7 +105,7 @@ def _print_restored(restored: "Restored") -> None:
     for name, files in restored.damaged.items():
         _name_files(f"not from {name}", [f"{path}: {why}" for path, why in files.items()])
     _name_files("could not be had anywhere", restored.lacking)
-    _name_files("was there then, and a run without versions took it away", restored.lost)
+    _name_files("was there then, and a later run did not keep it", restored.lost)
     _name_files("had newer content that was never backed up", restored.outdated)
     if restored.unproven:
         typer.echo(

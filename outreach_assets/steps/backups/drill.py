@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
-from outreach_assets.steps.backups.back_up import BackupProgress
+from outreach_assets.steps.backups.as_it_was import FILES, Kept
 from outreach_assets.steps.backups.fetch import Hashes, Offer, fetch, whole_in
-from outreach_assets.steps.backups.history import FILES, Kept
-from outreach_assets.steps.backups.kept import KeptFolder, check_is_there, opened
-from outreach_assets.steps.backups.places import SourcePlace, source_place
+from outreach_assets.steps.backups.job import BackupProgress
+from outreach_assets.steps.backups.kept import KeptFolder, Wanted, check_is_there, opened
+from outreach_assets.steps.backups.places import FROM, source_place
 from outreach_assets.steps.backups.rclone import (
     Rclone,
     RcloneError,
@@ -149,16 +149,21 @@ class Drill:
     def _try(self, folder_id: str, name: str, policy: FolderPolicy | None, tried: _Tried) -> None:
         tried.sample = sample_of(self.postgres, folder_id, name, files=self.files, seed=self.seed)
         destination = destination_named(self.settings, name)
-        source = source_place(self.settings, policy) if policy else None
+        wanted = Wanted(
+            settings=self.settings,
+            folder_id=folder_id,
+            encrypted=policy.encrypted if policy else None,
+            source=source_place(self.settings, policy) if policy else None,
+        )
         with (
             living_folder(self.settings.home / FOLDER, "drill") as folder,
-            opened(self.settings, destination, folder_id, source) as kept,
+            opened(wanted, destination) as kept,
         ):
             self.running.append(kept.rclone)
             if self.stopping.is_set():
                 kept.rclone.stop()
             self._restore(kept, folder, tried)
-            tried.same_as_source = _same_in_source(kept.rclone, source, tried.restored)
+            tried.same_as_source = _same_in_source(kept.rclone, tried.restored) if policy else 0
 
     def _restore(self, kept: KeptFolder, folder: Path, tried: _Tried) -> None:
         size, free = sum(f.size_bytes for f in tried.sample), shutil.disk_usage(folder).free
@@ -176,19 +181,19 @@ class Drill:
             for file in tried.sample
         }
         heard = partial(self.progress.moved, kept.folder_id, kept.destination.name)
-        failed = fetch(kept, offers, str(folder), heard)
+        failed = fetch(kept, offers, folder, heard)
         tried.restored = [file for file in tried.sample if file.path not in failed]
         if failed:
             named = listed_names(f"{path}: {why}" for path, why in failed.items())
             tried.error = f"{len(failed):,} of {len(offers):,} files did not come back: {named}"
 
 
-def _same_in_source(rclone: Rclone, source: SourcePlace | None, files: Sequence[ListedFile]) -> int:
+def _same_in_source(rclone: Rclone, files: Sequence[ListedFile]) -> int:
     """How many the source still has; none when it is gone, which says nothing of the backup."""
-    if source is None or not files:
+    if not files:
         return 0
     try:
-        return len(whole_in(rclone, source.fs, {file.path: _hashes(file) for file in files}))
+        return len(whole_in(rclone, f"{FROM}:", {file.path: _hashes(file) for file in files}))
     except RcloneError:
         return 0
 

@@ -5,10 +5,12 @@ Where they go afterwards is said by who calls: restore.py, drill.py.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from outreach_assets.steps.backups.history import Kept
+from outreach_assets.steps.backups.as_it_was import Kept
 from outreach_assets.steps.backups.kept import LISTING, KeptFolder
 from outreach_assets.steps.backups.mover import DestinationLostError, Moved, Mover, only
+from outreach_assets.steps.backups.places import LINKS
 from outreach_assets.steps.backups.rclone import NotThereError, Rclone, RcloneError
 
 Hashes = frozenset[str]
@@ -34,7 +36,7 @@ class Offer:
 
 
 def fetch(
-    kept: KeptFolder, offers: Mapping[str, Offer], into: str, reached: Callable[[Moved], None]
+    kept: KeptFolder, offers: Mapping[str, Offer], folder: Path, reached: Callable[[Moved], None]
 ) -> dict[str, str]:
     """Bring these into the folder; why, for those that are not whole there at the end.
 
@@ -42,7 +44,7 @@ def fetch(
     """
     failed = {path: DAMAGED for path, offer in offers.items() if offer.is_other}
     wanted = {path: offer for path, offer in offers.items() if path not in failed}
-    mover = Mover(kept.rclone, reached, _nobody_minds)
+    mover, into = Mover(kept.rclone, reached, _nobody_minds), with_links(folder)
     try:
         for below in sorted({offer.kept.below for offer in wanted.values()}):
             paths = [path for path, offer in wanted.items() if offer.kept.below == below]
@@ -56,6 +58,11 @@ def fetch(
     for path in lacking:
         failed[path] = kept.rclone.errors.get(path, DAMAGED if path in arrived else NOT_THERE)
     return failed
+
+
+def with_links(folder: Path) -> str:
+    """A folder of this machine as rclone names it, so that links are small files to it."""
+    return f"{LINKS}{folder}"
 
 
 def whole_in(rclone: Rclone, folder: str, files: Mapping[str, Hashes]) -> dict[str, int]:

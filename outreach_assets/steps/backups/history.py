@@ -1,98 +1,61 @@
-"""What a policy's folder at a destination held at a time, by what lies there and what runs noted.
+"""What became of backups, as the audit log has it: in one run, and since when something waits.
 
-Pure. Who lists and reads is restore_plan.py; how notes come about is in run_notes.py.
+Who writes it there is run.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
+from typing import NamedTuple
 
-from outreach_assets.steps.backups.run_notes import RunNote, Was
-from outreach_core.errors import PermanentError
+from outreach_assets.steps.backups.back_up import Outcome
+from outreach_assets.steps.backups.run import BACKUP_RUN
+from outreach_core.postgres import Postgres
 
-FILES = "files"
-"""Where the newest files lie, below the policy's folder at a destination."""
+OF_RUN = """
+    SELECT DISTINCT ON (details ->> 'folder_id', details ->> 'destination') details
+    FROM shq.audit_log WHERE event_type = %s AND details ->> 'run_id' = %s
+    ORDER BY details ->> 'folder_id', details ->> 'destination', id DESC"""
 
-
-class UnknownTimeError(PermanentError):
-    """Nothing is known of what was there at that time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A file's content, somewhere below the policy's folder at a destination."""
-
-    below: str
-    """`files`, or `versions/<version>`."""
-
-    size_bytes: int
-    hash: str | None = None
-    """As the destination says it at once; None where it would have to read the file for it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """What was there at a time."""
-
-    files: Mapping[str, Kept]
-    lost: Sequence[str]
-    """Files that were there too, and that a run without versions took away since."""
-
-    sent: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Hashes of what had been sent by then under each path."""
-
-    version: str | None = None
-    """The run that left it so."""
-
-
-def version_of(at: datetime) -> str:
-    """As versions are written: their order is that of time."""
-    return f"{at:%Y%m%d%H%M%S}"
-
-
-def sent_hashes(notes: Iterable[RunNote]) -> dict[str, frozenset[str]]:
-    """What was ever sent under each path: a run that failed leaves what an earlier one sent."""
-    found: dict[str, set[str]] = {}
-    for note in notes:
-        for change in note.changes:
-            if change.hash:
-                found.setdefault(change.path, set()).add(change.hash)
-    return {path: frozenset(hashes) for path, hashes in found.items()}
-
-
-def as_of(
-    at: str,
-    newest: Mapping[str, Kept],
-    versions: Mapping[str, Mapping[str, Kept]],
-    notes: Sequence[RunNote],
-) -> Held:
-    """What was there after the last run that began by then.
-
-    `versions`: of later runs at least. Of each file the first thing that happened to it since says
-    what it was. Raises UnknownTimeError for a time before the first note.
-    """
-    earlier = [note for note in notes if note.version <= at]
-    if not earlier:
-        first = f"the first is {notes[0].version}" if notes else "there is none"
-        raise UnknownTimeError(
-            f"no run had noted anything there by {at} ({first}): what was there is not known; "
-            "restore without --at, or name a later time"
-        )
-    was: dict[str, Kept | None] = {}
-    lost = set()
-    events = {note.version: note.changes for note in notes if note.version > at}
-    for version in sorted({*events, *(v for v in versions if v > at)}):
-        for path, kept in versions.get(version, {}).items():
-            was.setdefault(path, kept)
-        for change in events.get(version, ()):
-            if change.path not in was and change.was is not Was.KEPT:
-                was[change.path] = None
-                if change.was is Was.LOST:
-                    lost.add(change.path)
-    files = {**newest, **was}
-    return Held(
-        files={path: kept for path, kept in files.items() if kept},
-        lost=sorted(lost),
-        sent=sent_hashes(earlier),
-        version=earlier[-1].version,
+# Since the first attempt after the last one that brought everything there.
+WAITING = """
+    WITH ended AS (
+      SELECT id, details ->> 'folder_id' AS folder_id, details ->> 'destination' AS destination,
+             (details ->> 'at')::timestamptz AS at, (details ->> 'is_done')::boolean AS is_done
+      FROM shq.audit_log WHERE event_type = %s AND details ? 'at'
+    ), whole AS (
+      SELECT folder_id, destination, max(id) AS id FROM ended WHERE is_done
+      GROUP BY folder_id, destination
     )
+    SELECT folder_id, destination, min(ended.at)
+    FROM ended JOIN shq.sync_folders AS policy USING (folder_id)
+    LEFT JOIN whole USING (folder_id, destination)
+    WHERE policy.enabled AND destination = ANY (policy.destinations)
+      AND ended.id > coalesce(whole.id, 0)
+    GROUP BY folder_id, destination ORDER BY min(ended.at)"""
+
+
+class Waiting(NamedTuple):
+    """A policy that is not wholly at a destination."""
+
+    folder_id: str
+    destination: str
+    since: datetime
+
+
+def outcomes_of_run(postgres: Postgres, run_id: str) -> list[Outcome]:
+    """What became of each policy and destination when the run tried it last."""
+    with postgres.connect() as connection:
+        rows = connection.execute(OF_RUN, (BACKUP_RUN, run_id)).fetchall()
+    return [_outcome(details) for (details,) in rows]
+
+
+def waiting_policies(postgres: Postgres) -> Sequence[Waiting]:
+    """Enabled policies that were tried since everything of them was last at a destination."""
+    with postgres.connect() as connection:
+        return [Waiting(*row) for row in connection.execute(WAITING, (BACKUP_RUN,))]
+
+
+def _outcome(details: Mapping[str, object]) -> Outcome:
+    names = [field.name for field in fields(Outcome)]
+    return Outcome(**{name: details[name] for name in names if name in details})  # type: ignore[arg-type]  # as it was written

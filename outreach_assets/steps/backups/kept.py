@@ -1,23 +1,35 @@
 """A policy's folder at a destination, opened to read from; and which destination answers first.
 
-What is in it is laid out by back_up.py: `files`, `versions/<version>`, `runs`.
+What is in it is laid out by back_up.py: `files`, `versions/<version>`, `runs`; for an
+encrypted policy all of it below `encrypted`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 
-from outreach_assets.steps.backups.history import FILES, Kept
-from outreach_assets.steps.backups.places import TO, SourcePlace, rclone_for
+from outreach_assets.steps.backups.as_it_was import FILES, Kept
+from outreach_assets.steps.backups.places import (
+    DestinationPlace,
+    SourcePlace,
+    destination_place,
+    rclone_for,
+)
 from outreach_assets.steps.backups.rclone import NotThereError, Rclone, rclone_program
 from outreach_assets.steps.backups.run_notes import RunNote, read_notes
 from outreach_core.destinations import Destination
-from outreach_core.errors import OutreachError, RetryableError
+from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.settings import Settings
 
+LAID_OUT = {FILES, "versions"}
+ENCRYPTED = "encrypted"
 LISTING = {"recurse": True, "filesOnly": True, "noModTime": True, "noMimeType": True}
+
+
+class BothKindsError(PermanentError):
+    """Plain and encrypted files of a policy are there, and nobody has said which are wanted."""
 
 
 class NothingAnswersError(RetryableError):
@@ -31,12 +43,11 @@ class KeptFolder:
     rclone: Rclone
     destination: Destination
     folder_id: str
+    at: DestinationPlace
 
     def fs(self, below: str) -> str:
         """A folder in it as rclone names it, such as `files`."""
-        whole = f"{self.destination.root}/{self.folder_id}/{below}".strip("/")
-        whole = f"/{whole}" if self.destination.root.startswith("/") else whole
-        return f"{self.destination.remote or TO}:{whole}/"
+        return self.at.clear(below)
 
     def folders(self, below: str = "") -> list[str]:
         """The names of folders there. Raises NotThereError, RcloneError."""
@@ -71,21 +82,55 @@ class KeptFolder:
         return ([], kinds) if says["Features"]["SlowHash"] else (kinds, [])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which policy's folder to open, and what the policy says of it."""
+
+    settings: Settings
+    folder_id: str
+    encrypted: bool | None
+    """None: nobody knows, and it is looked for at the destination."""
+
+    source: SourcePlace | None = None
+    """The policy's own folder, which its rclone sees as well."""
+
+
 @contextmanager
-def opened(
-    settings: Settings,
-    destination: Destination,
-    folder_id: str,
-    source: SourcePlace | None = None,
-) -> Iterator[KeptFolder]:
-    """The folder, for as long as the block lasts; its rclone sees the source as well."""
+def opened(wanted: Wanted, destination: Destination) -> Iterator[KeptFolder]:
+    """The folder, for as long as the block lasts.
+
+    Raises NotThereError when there is none, BothKindsError, RcloneError, and SettingsError without
+    the passphrase that it needs.
+    """
+    settings, folder_id = wanted.settings, wanted.folder_id
     program = rclone_program(settings.outreach_rclone)
-    with rclone_for(settings, program, destination, source) as rclone:
-        yield KeptFolder(rclone=rclone, destination=destination, folder_id=folder_id)
+    encrypted = wanted.encrypted
+    if encrypted is None:
+        encrypted = _is_encrypted(wanted, destination)
+    at = destination_place(settings, program, destination, folder_id, encrypted=encrypted)
+    with rclone_for(settings, program, destination, wanted.source, at) as rclone:
+        yield KeptFolder(rclone=rclone, destination=destination, folder_id=folder_id, at=at)
+
+
+def _is_encrypted(wanted: Wanted, destination: Destination) -> bool:
+    with opened(replace(wanted, encrypted=False), destination) as kept:
+        try:
+            folders = set(kept.folders())
+        except NotThereError:
+            folders = set()
+    is_plain, is_encrypted = bool(folders & LAID_OUT), ENCRYPTED in folders
+    if is_plain and is_encrypted:
+        raise BothKindsError(
+            f"{destination.name} has plain and encrypted files of {wanted.folder_id}: say "
+            "--encrypted or --plain"
+        )
+    if not is_plain and not is_encrypted:
+        raise NotThereError(f"{destination.name} has nothing of {wanted.folder_id}")
+    return is_encrypted
 
 
 def by_answer(
-    settings: Settings, destinations: Sequence[Destination], folder_id: str
+    wanted: Wanted, destinations: Sequence[Destination]
 ) -> tuple[list[Destination], dict[str, str]]:
     """The first to answer that it has the policy, then those still unheard; and why others do not.
 
@@ -96,7 +141,7 @@ def by_answer(
     refused: dict[str, str] = {}
 
     def ask(destination: Destination) -> None:
-        with opened(settings, destination, folder_id) as kept:
+        with opened(wanted, destination) as kept:
             running.append(kept.rclone)
             if has_answered.is_set():
                 kept.rclone.stop()
@@ -117,7 +162,7 @@ def by_answer(
             rest = [d for d in destinations if d != one and d.name not in refused]
             return [one, *rest], refused
     raise NothingAnswersError(
-        f"no destination has {folder_id!r} and answers: "
+        f"no destination has {wanted.folder_id!r} and answers: "
         + "; ".join(f"{name}: {why}" for name, why in sorted(refused.items()))
     )
 
@@ -128,8 +173,8 @@ def check_is_there(kept: KeptFolder) -> None:
         folders = kept.folders()
     except NotThereError:
         folders = []
-    if not {FILES, "versions"} & set(folders):
-        raise NotThereError(f"it has nothing of {kept.folder_id}")
+    if not LAID_OUT & set(folders):
+        raise NotThereError(f"{kept.destination.name} has nothing of {kept.folder_id}")
 
 
 def first_hash(hashes: Mapping[str, str]) -> str | None:

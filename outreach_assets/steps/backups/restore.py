@@ -11,10 +11,10 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from outreach_assets.steps.backups.back_up import BackupProgress
+from outreach_assets.steps.backups.as_it_was import UnknownTimeError
 from outreach_assets.steps.backups.fetch import Hashes, Offer, fetch
-from outreach_assets.steps.backups.history import UnknownTimeError
-from outreach_assets.steps.backups.kept import KeptFolder, by_answer, opened
+from outreach_assets.steps.backups.job import BackupProgress
+from outreach_assets.steps.backups.kept import KeptFolder, Wanted, by_answer, opened
 from outreach_assets.steps.backups.restore_folder import RestoreFolder, restore_folder
 from outreach_assets.steps.backups.restore_plan import Plan, Wish, planned
 from outreach_assets.steps.backups.run import Tell
@@ -22,6 +22,7 @@ from outreach_assets.steps.backups.run_notes import StrangeNoteError
 from outreach_core.audit import write_event
 from outreach_core.destinations import Destination, all_destinations, destination_named
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
+from outreach_core.policies import FolderPolicy
 from outreach_core.policy_table import list_policies
 from outreach_core.postgres import Postgres
 from outreach_core.restorable_files import known_places, recorded_files
@@ -78,7 +79,7 @@ class Restored:
     """Files that no destination could give."""
 
     lost: list[str] = field(default_factory=list)
-    """Files of that time that a run without versions has taken away since."""
+    """Files of that time that a later run replaced or removed without keeping them."""
 
     outdated: list[str] = field(default_factory=list)
     """Files whose newest content was never backed up."""
@@ -106,6 +107,9 @@ class Restore:
     source: str | None = None
     """The one destination to take it from; None is whoever answers first, then the others."""
 
+    encrypted: bool | None = None
+    """Which of a policy's files, when it was switched; None is as the policy says."""
+
     progress: BackupProgress
     event: Tell
 
@@ -120,22 +124,33 @@ class Restore:
         done = Restored(folder_id=self.folder_id, to=str(to), path=self.path, at=self.at)
         recorded = recorded_files(self.postgres, self.folder_id) if self.postgres else None
         wish = Wish(path=self.path, at=self.at, recorded=recorded)
-        destinations = self._destinations(done)
+        policy = self._policy()
+        destinations = self._destinations(policy, done)
+        wanted = Wanted(
+            settings=self.settings, folder_id=self.folder_id, encrypted=self._encrypted(policy)
+        )
         if len(destinations) > 1:
-            destinations, refused = by_answer(self.settings, destinations, self.folder_id)
+            destinations, refused = by_answer(wanted, destinations)
             done.refused |= refused
         with restore_folder(to) as folder:
-            _Restoring(self, wish, folder, done).from_each(destinations)
+            _Restoring(self, wanted, wish, folder, done).from_each(destinations)
         done.seconds = time.monotonic() - began
         self._record(done)
         return done
 
-    def _destinations(self, done: Restored) -> list[Destination]:
+    def _policy(self) -> FolderPolicy | None:
+        every = list_policies(self.postgres) if self.postgres else []
+        return next((policy for policy in every if policy.folder_id == self.folder_id), None)
+
+    def _encrypted(self, policy: FolderPolicy | None) -> bool | None:
+        return policy.encrypted if self.encrypted is None and policy else self.encrypted
+
+    def _destinations(self, policy: FolderPolicy | None, done: Restored) -> list[Destination]:
         """That named; those that the policy or the table names; or all there are."""
         if self.source:
             return [destination_named(self.settings, self.source)]
         every = all_destinations(self.settings)
-        names = self._names() or [name for name, one in every.items() if not one.missing]
+        names = self._names(policy) or [name for name, one in every.items() if not one.missing]
         for name in names:
             missing = every[name].missing if name in every else "no setting names it"
             if missing:
@@ -148,12 +163,9 @@ class Restore:
             )
         return found
 
-    def _names(self) -> list[str]:
-        if self.postgres is None:
-            return []
-        ours = [p for p in list_policies(self.postgres) if p.folder_id == self.folder_id]
-        known = known_places(self.postgres, self.folder_id)
-        return sorted({n for p in ours for n in p.destinations} | {name for _, name in known})
+    def _names(self, policy: FolderPolicy | None) -> list[str]:
+        known = known_places(self.postgres, self.folder_id) if self.postgres else []
+        return sorted({*(policy.destinations if policy else ()), *(name for _, name in known)})
 
     def _record(self, done: Restored) -> None:
         if self.postgres is None:
@@ -175,6 +187,7 @@ class _Restoring:
     """The work of one restore, from destination to destination."""
 
     restore: Restore
+    wanted: Wanted
     wish: Wish
     folder: RestoreFolder
     done: Restored
@@ -188,7 +201,7 @@ class _Restoring:
             if self.lacking is not None and not self.lacking:
                 break
             try:
-                with opened(self.restore.settings, destination, self.restore.folder_id) as kept:
+                with opened(self.wanted, destination) as kept:
                     self._from_one(kept)
             except (RetryableError, *NOT_THIS_ONE) as error:
                 self.done.refused[destination.name] = str(error)
@@ -213,7 +226,7 @@ class _Restoring:
         self.folder.check_room(sum(offer.kept.size_bytes for offer in coming.values()))
         self.restore.progress.began(self.restore.folder_id, name, "copying")
         heard = partial(self.restore.progress.moved, self.restore.folder_id, name)
-        failed = fetch(kept, coming, str(self.folder.arriving), heard)
+        failed = fetch(kept, coming, self.folder.arriving, heard)
         self.folder.discard(kept.rclone, failed)
         whole = offers.keys() - failed.keys()
         occupied = self.folder.put_in_place(kept.rclone, whole)

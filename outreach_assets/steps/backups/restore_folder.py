@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from outreach_assets.steps.backups.fetch import Hashes, listed_in, whole_in
+from outreach_assets.steps.backups.fetch import Hashes, listed_in, whole_in, with_links
 from outreach_assets.steps.backups.mover import Moved, Mover
 from outreach_assets.steps.backups.rclone import NotThereError, Rclone
 from outreach_assets.steps.backups.restore_plan import LINK
@@ -54,7 +54,7 @@ class RestoreFolder:
         there = _listing(rclone, self.path)
         at_their_place = {path: files[path] for path in files.keys() & there.keys()}
         told = {path: hashes for path, hashes in at_their_place.items() if hashes}
-        whole = whole_in(rclone, str(self.path), told) if told else {}
+        whole = whole_in(rclone, with_links(self.path), told) if told else {}
         in_the_way = (at_their_place.keys() - whole.keys()) | set(_blocked(files, there))
         if in_the_way:
             raise InTheWayError(
@@ -67,9 +67,9 @@ class RestoreFolder:
     def arrived(self, rclone: Rclone, files: Mapping[str, Hashes]) -> dict[str, int]:
         """Those that an earlier restore had fetched wholly; all else that it left is removed."""
         told = {path: hashes for path, hashes in files.items() if hashes}
-        whole = whole_in(rclone, str(self.arriving), told) if self.arriving.exists() else {}
+        whole = whole_in(rclone, with_links(self.arriving), told) if self.arriving.exists() else {}
         left = _listing(rclone, self.arriving).keys() - whole.keys()
-        Mover(rclone, _unheard, _nobody_minds).remove(str(self.arriving), sorted(left))
+        Mover(rclone, _unheard, _nobody_minds).remove(with_links(self.arriving), sorted(left))
         return whole
 
     def check_room(self, size_bytes: int) -> None:
@@ -86,17 +86,17 @@ class RestoreFolder:
         wanted = sorted(paths)
         Mover(rclone, _unheard, _nobody_minds).run(
             "sync/move",
-            str(self.arriving),
-            str(self.path),
+            with_links(self.arriving),
+            with_links(self.path),
             wanted,
             # The check before it was minutes ago: never over what has come since.
             _config={"IgnoreExisting": True, "NoUpdateDirModTime": True},
         )
-        return {found["Path"] for found in listed_in(rclone, str(self.arriving), wanted)}
+        return {found["Path"] for found in listed_in(rclone, with_links(self.arriving), wanted)}
 
     def discard(self, rclone: Rclone, paths: Iterable[str]) -> None:
         """Remove what has arrived and is not whole."""
-        Mover(rclone, _unheard, _nobody_minds).remove(str(self.arriving), sorted(paths))
+        Mover(rclone, _unheard, _nobody_minds).remove(with_links(self.arriving), sorted(paths))
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def listed_names(names: Iterable[str]) -> str:
 def _listing(rclone: Rclone, folder: Path) -> dict[str, bool]:
     """All below it by its path: True for a folder, False for a file or a link."""
     opt = {"recurse": True, "noModTime": True, "noMimeType": True}
-    asked = rclone.ask("operations/list", fs=str(folder), remote="", opt=opt)
+    asked = rclone.ask("operations/list", fs=with_links(folder), remote="", opt=opt)
     try:
         found = {str(one["Path"]): bool(one["IsDir"]) for one in asked.objects()}
     except NotThereError:

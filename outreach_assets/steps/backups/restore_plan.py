@@ -1,7 +1,7 @@
 """Which files a restore wants, and which of them a destination offers.
 
 What the table knows of them is in outreach_core/restorable_files.py, what lay there at a time in
-history.py.
+as_it_was.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from unicodedata import normalize
 
+from outreach_assets.steps.backups.as_it_was import FILES, Held, as_of, sent_hashes, version_of
 from outreach_assets.steps.backups.fetch import Offer, listed_in
-from outreach_assets.steps.backups.history import FILES, Held, as_of, sent_hashes, version_of
 from outreach_assets.steps.backups.kept import KeptFolder, first_hash
 from outreach_core.restorable_files import RecordedFile
 
@@ -46,7 +46,7 @@ class Plan:
     """Files it should have and has not, with the hash that the table knows."""
 
     lost: Sequence[str]
-    """Files that no destination of this history has any more: a run kept no versions of them."""
+    """Files of that time that a later run replaced or removed without keeping them."""
 
     outdated: Sequence[str]
     """Files whose newest content was never backed up."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 
-from outreach_assets.steps.backups.back_up import BackupProgress, Job, Outcome, back_up
-from outreach_assets.steps.backups.places import rclone_for, source_place
+from outreach_assets.steps.backups.back_up import Outcome, back_up
+from outreach_assets.steps.backups.job import BackupProgress, Job
+from outreach_assets.steps.backups.places import destination_place, rclone_for, source_place
 from outreach_assets.steps.backups.rclone import (
     Rclone,
     RcloneMissingError,
@@ -46,6 +47,9 @@ class BackupRun:
     now: datetime
     progress: BackupProgress
     event: Tell
+    is_new_passphrase: bool = False
+    """Whether encrypted policies may send everything anew, with another passphrase."""
+
     running: list[Rclone] = field(default_factory=list)
     stopping: Event = field(default_factory=Event)
 
@@ -122,10 +126,11 @@ class BackupRun:
         policies: Sequence[FolderPolicy],
         outcome: Outcome,
     ) -> None:
-        if policy.encrypted:
-            raise PermanentError("it asks for encryption, which this version cannot do yet")
         source = source_place(self.settings, policy)
-        with rclone_for(self.settings, program, destination, source) as rclone:
+        at = destination_place(
+            self.settings, program, destination, policy.folder_id, encrypted=policy.encrypted
+        )
+        with rclone_for(self.settings, program, destination, source, at) as rclone:
             self.running.append(rclone)
             if self.stopping.is_set():
                 rclone.stop()
@@ -135,9 +140,11 @@ class BackupRun:
                 policy=policy,
                 source=source,
                 destination=destination,
+                at=at,
                 policies=policies,
                 now=self.now,
                 progress=self.progress,
+                is_new_passphrase=self.is_new_passphrase,
             )
             back_up(job, outcome)
 

@@ -2,7 +2,7 @@
 
 `versions/` tells what a file was before, but not since when it has been there, nor what a run that
 kept no versions took away. It is written before anything is changed: what it says of the time
-before the run is true however the run ends. What follows from it is in history.py.
+before the run is true however the run ends. What follows from it is in as_it_was.py.
 """
 
 import gzip
@@ -28,7 +28,7 @@ class Was(StrEnum):
     """It is in the run's folder of versions, if the run came so far."""
 
     LOST = "lost"
-    """The run kept no versions."""
+    """The run kept no versions, or what was there had been found damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +58,9 @@ def changes_of(
 ) -> Iterator[Change]:
     """What a run is going to change."""
     before = Was.KEPT if keeps else Was.LOST
-    replaced = set(difference.to_replace)
+    was = dict.fromkeys(difference.to_replace, before) | dict.fromkeys(difference.damaged, Was.LOST)
     for file in difference.to_send:
-        was = before if file.path in replaced else Was.ABSENT
-        yield Change(path=file.path, was=was, hash=file.hash)
+        yield Change(path=file.path, was=was.get(file.path, Was.ABSENT), hash=file.hash)
     for path in to_remove:
         yield Change(path=path, was=before)
 

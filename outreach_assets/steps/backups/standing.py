@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from outreach_assets.steps.backups.outcomes import Waiting, waiting_policies
+from outreach_assets.steps.backups.history import Waiting, waiting_policies
 from outreach_core.drill_table import DrillResult, list_drills
 from outreach_core.file_destinations import place_summaries
 from outreach_core.policy_table import list_policies

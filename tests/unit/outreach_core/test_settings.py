@@ -133,6 +133,8 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_BACKUP_LOCAL_OPTIONS": "transfers=2",
         "OUTREACH_BACKUP_REMOTES": "dropbox:backups,nas:a/b",
         "OUTREACH_BACKUP_REMOTES_OPTIONS": "bandwidth=1.5M:off",
+        "OUTREACH_BACKUP_PASSPHRASE": "correct horse battery",
+        "OUTREACH_BACKUP_SALT": "staple staple",
         "OUTREACH_RCLONE": "/usr/bin/rclone",
         "OUTREACH_RCLONE_CONFIG": "/etc/rclone.conf",
     }

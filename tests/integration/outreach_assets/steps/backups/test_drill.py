@@ -28,12 +28,16 @@ def drilled(
     return sorted(drill.run(**which), key=lambda result: result.destination)
 
 
+@pytest.mark.parametrize("encrypted", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_sample_from_each_destination_is_restored_and_kept_in_the_history(
-    backups: Backups, tmp_path: Path
+    backups: Backups, tmp_path: Path, *, encrypted: bool
 ) -> None:
     with pytest.raises(NothingToDrillError, match="outreach backup run"):
         drilled(backups)
     backups.given_files(12)
+    if encrypted:
+        backups.patch.setenv("OUTREACH_BACKUP_PASSPHRASE", "correct horse battery")
+        backups.given_policy(encrypted=True)
     backups.source.joinpath("link").symlink_to("nowhere")
     backups.given_policy(destinations=("local", "aws_s3"))
     with RcloneS3(tmp_path / "s3", "aws") as server:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from outreach_assets.steps.backups.history import UnknownTimeError
-from outreach_assets.steps.backups.kept import NothingAnswersError
+from outreach_assets.steps.backups.as_it_was import UnknownTimeError
+from outreach_assets.steps.backups.kept import BothKindsError, NothingAnswersError
+from outreach_assets.steps.backups.rclone import NotThereError
 from outreach_assets.steps.backups.restore import NothingToRestoreError
 from outreach_assets.steps.backups.restore_folder import CannotWriteError, InTheWayError
 from outreach_core.audit import command_event
@@ -233,6 +234,36 @@ def test_a_folder_that_cannot_be_written_is_named(backups: Backups, tmp_path: Pa
     assert not tmp_path.joinpath("back").exists()
 
 
+def test_an_encrypted_policy_comes_back_in_the_clear(backups: Backups, tmp_path: Path) -> None:
+    backups.patch.setenv("OUTREACH_BACKUP_PASSPHRASE", "correct horse battery")
+    backups.given_files(3)
+    backups.source.joinpath("link").symlink_to("d1/f1")
+    backups.given_policy(encrypted=True)
+    backups.run_at(NOON)
+    first = backups.hashes()
+    backups.source.joinpath("d1/f1").write_text("new")
+    backups.run_at(NOON + timedelta(hours=1))
+    now, then = tmp_path / "now", tmp_path / "then"
+    done = backups.restore(now)
+    assert (done.is_done, done.unproven) == (True, 0)
+    assert hashes_below(now) == backups.hashes()
+    assert now.joinpath("link").readlink() == Path("d1/f1")
+    assert backups.restore(now).there == 4
+    noted = backups.restore(then, at=NOON, postgres=None)  # it finds out that they are encrypted
+    assert (noted.is_done, noted.unproven) == (True, 0)
+    assert hashes_below(then) == first
+    at_home(backups).joinpath("encrypted/files/d2/f2").write_bytes(b"RCLONE\0\0 rot")
+    assert backups.restore(tmp_path / "rot").lacking == ["d2/f2"]
+    backups.given_policy(encrypted=False)
+    backups.run()
+    assert "d2/f2" in hashes_below(at_home(backups) / "files")
+    assert backups.restore(tmp_path / "plain").is_done
+    old = backups.restore(tmp_path / "old", encrypted=True, at=NOON, path="d1")
+    assert (old.is_done, old.fetched) == (True, {"local": 1})
+    with pytest.raises(BothKindsError, match="say --encrypted or --plain"):
+        backups.restore(tmp_path / "both", postgres=None)
+
+
 def test_without_a_database_the_destination_vouches_for_itself(
     backups: Backups, tmp_path: Path
 ) -> None:
@@ -249,7 +280,7 @@ def test_without_a_database_the_destination_vouches_for_itself(
     assert backups.restore(tmp_path / "bare", postgres=None).there == 4
     with pytest.raises(UnknownTimeError, match="there is none"):
         backups.restore(tmp_path / "then", at=NOON, postgres=None)
-    with pytest.raises(NothingToRestoreError, match="local has nothing of nobody"):
+    with pytest.raises(NotThereError, match="local has nothing of nobody"):
         backups.restore(tmp_path / "nobody", folder_id="nobody", postgres=None)
 
 

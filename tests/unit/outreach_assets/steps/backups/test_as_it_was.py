@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outreach_assets.steps.backups.history import Held, Kept, UnknownTimeError, as_of
+from outreach_assets.steps.backups.as_it_was import Held, Kept, UnknownTimeError, as_of
 from outreach_assets.steps.backups.run_notes import Change, RunNote, Was
 
 
@@ -64,6 +64,13 @@ def test_what_a_run_without_versions_took_is_named_and_not_replaced_by_what_came
     held = as_of("4", kept("files", "a", "c"), VERSIONS, notes)
     assert (below(held), held.lost) == ({"c": "files"}, ["a", "b"])
     assert as_of("5", kept("files", "a", "c"), VERSIONS, notes).lost == []
+
+
+def test_what_was_damaged_and_sent_again_is_as_it_was() -> None:
+    again = RunNote(version="5", changes=[Change(path="b", was=Was.LOST, hash="md5:b2")])
+    assert below(as_of("4", NEWEST, VERSIONS, [*NOTES, again]))["b"] == "files"
+    other = RunNote(version="5", changes=[Change(path="a", was=Was.LOST, hash="md5:a1")])
+    assert as_of("4", NEWEST, VERSIONS, [*NOTES, other]).lost == ["a"]
 
 
 def test_a_file_that_came_later_is_not_lost_though_it_was_taken_later_still() -> None:
