@@ -11,6 +11,7 @@ from outreach_assets.assets.backups import IS_DESTINATION
 from outreach_assets.assets.chain import chain
 from outreach_assets.assets.drill import RESTORE_DRILL
 from outreach_assets.assets.failures import EXPORTED_FAILURES
+from outreach_assets.assets.inbox import TASK_INBOX
 from outreach_assets.assets.morning import MORNING
 from outreach_assets.assets.observed_sources import observe_sources
 from outreach_assets.assets.retention import RETENTION
@@ -67,6 +68,9 @@ retention_job = _job(
     "retention_job", [RETENTION], "Snapshots beyond what is kept, removed for good."
 )
 process_task_job = _job(JOB, [TASK_OUTPUTS], "A task that waits, from its files to its results.")
+take_in_drops_job = _job(
+    "take_in_drops_job", [TASK_INBOX], "Files in people's inboxes made into tasks."
+)
 task_upkeep_job = _job(
     "task_upkeep_job",
     [TASK_UPKEEP],
@@ -110,6 +114,7 @@ JOBS = [
     morning_report_job,
     observe_sources_job,
     process_task_job,
+    take_in_drops_job,
     task_upkeep_job,
     backup_job,
     backup_drill_job,

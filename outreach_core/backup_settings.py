@@ -164,6 +164,8 @@ class BackupSettings(BaseSettings):
     outreach_backup_remotes: Remotes = Field(default_factory=dict)
     outreach_backup_remotes_options: Options = Field(default_factory=dict)
 
+    outreach_backup_database_keep: int = Field(default=14, ge=1)
+    outreach_backup_database_keep_days: int = Field(default=30, ge=0, le=36500)
     outreach_backup_passphrase: Passphrase = None
     outreach_backup_salt: Passphrase = None
     outreach_google_drive_service_account_file: Path | None = None
@@ -172,9 +174,6 @@ class BackupSettings(BaseSettings):
     outreach_google_drive_client_secret: SecretStr | None = None
     outreach_google_drive_root_folder_id: str | None = None
     outreach_google_drive_team_drive: str | None = None
-
-    outreach_backup_database_keep: int = Field(default=14, ge=1)
-    outreach_backup_database_keep_days: int = Field(default=30, ge=0, le=36500)
 
     outreach_rclone: Path | None = None
     outreach_rclone_config: Path | None = None

@@ -6,7 +6,7 @@ own connection is opened in outreach_assets/steps/extract.py from `Postgres.conn
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -172,6 +172,21 @@ class Postgres:
     def database(self, dbname: str) -> "Postgres":
         """The same server, another database."""
         return Postgres(conninfo=libpq.make_conninfo(self.conninfo, dbname=dbname), name=self.name)
+
+
+def execute_together(
+    connection: Connection, statements: Sequence[str], values: Mapping[str, object]
+) -> list[TupleRow]:
+    """Run the statements in one round trip, all or none of them; the rows of the last.
+
+    Each sees what was committed before it began, so the second knows what the first has waited for.
+    psycopg puts the values in as literals, for only a text without parameters may be several.
+    """
+    with psycopg.ClientCursor(connection) as cursor:
+        cursor.execute(";".join(statements).encode(), values)
+        while cursor.nextset():
+            pass
+        return cursor.fetchall()
 
 
 def redacted(text: str, conninfo: str) -> str:

@@ -32,9 +32,10 @@ RECOGNISE = """
       WHERE tokens.sha256 = %(sha256)s AND tokens.revoked_at IS NULL
     ), counted AS (
       INSERT INTO shq.user_requests AS so_far (user_id, minute, requests)
-      SELECT id, %(minute)s, 1 FROM found
+      SELECT id, %(minute)s, %(requests)s FROM found
       ON CONFLICT (user_id) DO UPDATE SET
-        requests = CASE WHEN so_far.minute >= excluded.minute THEN so_far.requests + 1 ELSE 1 END,
+        requests = excluded.requests
+          + CASE WHEN so_far.minute >= excluded.minute THEN so_far.requests ELSE 0 END,
         minute = greatest(so_far.minute, excluded.minute)
       RETURNING requests
     )
@@ -113,7 +114,7 @@ def add_user(
 def add_token(connection: Connection, user_id: str, *, now: datetime) -> NewToken:
     """One more token of a user; the others stay good. Raises UserError."""
     token = TOKEN_BEGINS + secrets.token_urlsafe(32)
-    sha256 = _sha256(token)
+    sha256 = sha256_of(token)
     try:
         with connection.transaction():
             connection.execute(
@@ -172,10 +173,12 @@ def list_users(connection: Connection) -> list[UserFacts]:
     ]
 
 
-def recognise(connection: Connection, token: str, *, now: datetime) -> Caller | None:
-    """Whose token it is, and one request more counted for them; None for nobody's."""
+def recognise(
+    connection: Connection, sha256: bytes, *, requests: int = 1, now: datetime
+) -> Caller | None:
+    """Whose token it is, and so many requests more counted for them; None for nobody's."""
     minute = now.replace(second=0, microsecond=0)
-    values = {"sha256": _sha256(token), "minute": minute}
+    values = {"sha256": sha256, "minute": minute, "requests": requests}
     row = connection.execute(RECOGNISE, values).fetchone()
     if row is None:
         return None
@@ -188,5 +191,6 @@ def recognise(connection: Connection, token: str, *, now: datetime) -> Caller | 
     )
 
 
-def _sha256(token: str) -> bytes:
+def sha256_of(token: str) -> bytes:
+    """What is kept of a token, and what it is found by."""
     return hashlib.sha256(token.encode(errors="replace")).digest()

@@ -17,9 +17,10 @@ from outreach_assets.assets.metadata import Metadata
 from outreach_assets.resources import NeonResource
 from outreach_assets.retries import dagster_failures, will_retry
 from outreach_assets.steps.backups.back_up import Outcome
+from outreach_assets.steps.backups.every_place import NothingToBackUpError, Tell
 from outreach_assets.steps.backups.history import Waiting, outcomes_of_run, waiting_policies
 from outreach_assets.steps.backups.mover import Moved
-from outreach_assets.steps.backups.run import BackupRun, NothingToBackUpError, Tell
+from outreach_assets.steps.backups.run import BackupRun
 from outreach_core.audit import SOURCE, AuditEvent, started_by
 from outreach_core.backup_settings import asset_name
 from outreach_core.destinations import S3_DESTINATIONS, Destination, all_destinations

@@ -151,7 +151,7 @@ def _show_versions(settings: "Settings", destinations: list[str], *, as_json: bo
     for name in destinations or set_up(settings):
         try:
             with opened_shelf(settings, program, name) as shelf:
-                found[name] = shelf.versions()
+                found[name] = list(shelf.versions())
         except RetryableError as error:
             problems[name] = str(error)
     if as_json:

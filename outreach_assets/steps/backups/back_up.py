@@ -133,10 +133,10 @@ def back_up(job: Job, outcome: Outcome) -> None:
 def _compared(job: Job, outcome: Outcome) -> Difference:
     """Both sides listed, at the same time, and judged. Raises as `back_up`."""
     job.step("listing")
-    kind = hash_kinds(job).source
-    asked = ask_source(job.rclone, f"{FROM}:", kind, job.rules)
-    asked_there = ask_there(job)
-    files = listed_source(asked, job.source.fs, kind)
+    kinds = hash_kinds(job)
+    asked = ask_source(job.rclone, f"{FROM}:", kinds.source, job.rules)
+    asked_there = ask_there(job, kinds.there)
+    files = listed_source(asked, job.source.fs, kinds.source)
     if job.policy.source is Source.GOOGLE_DRIVE:
         files = _with_bytes(files, outcome)
     with job.postgres.connect() as connection:
@@ -146,7 +146,7 @@ def _compared(job: Job, outcome: Outcome) -> Difference:
         outcome.unread += folders_among(connection, unread)
         _refuse_empty(connection, job)
         try:
-            there = answered_there(job, asked_there)
+            there = answered_there(job, asked_there, kinds.there)
         except DestinationLostError as error:
             note_unreachable(connection, job.place, str(error), now=job.now)
             lost = error

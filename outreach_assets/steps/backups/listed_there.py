@@ -57,14 +57,13 @@ def hash_kinds(job: Job) -> HashKinds:
     )
 
 
-def ask_there(job: Job) -> Question:
+def ask_there(job: Job, kind: str) -> Question:
     """Begin to list what lies there."""
-    return ask_listing(job.rclone, job.at.held_files, hash_kinds(job).there)
+    return ask_listing(job.rclone, job.at.held_files, kind)
 
 
-def answered_there(job: Job, asked: Question) -> Iterator[ListedFile]:
+def answered_there(job: Job, asked: Question, kind: str) -> Iterator[ListedFile]:
     """The files, as they lie there. Raises DestinationLostError."""
-    kind = hash_kinds(job).there
     try:
         return listed(asked, kind)
     except NotThereError:

@@ -39,7 +39,7 @@ def prove(
     try:
         if damaged:
             read = read_hashes(job, damaged, there_kind)
-        there = listed(ask_there(job), there_kind)
+        there = listed(ask_there(job, there_kind), there_kind)
     except RcloneError as error:  # also a folder that is not there: nothing has come
         there, lost = iter(()), lost or f"{job.destination.name} cannot be listed: {error}"
     with job.postgres.connect() as connection:

@@ -13,19 +13,19 @@ from datetime import datetime
 from pathlib import Path
 from threading import Event
 
-from outreach_assets.steps.backups.back_up import BackupProgress, PlaceBusyError
 from outreach_assets.steps.backups.database.dump import dump
 from outreach_assets.steps.backups.database.receipt import Receipt
 from outreach_assets.steps.backups.database.shelf import NEON, Keep, Shelf
+from outreach_assets.steps.backups.every_place import Tell
+from outreach_assets.steps.backups.job import BackupProgress, PlaceBusyError
 from outreach_assets.steps.backups.mover import Moved, Mover
-from outreach_assets.steps.backups.places import rclone_for
+from outreach_assets.steps.backups.places import destination_place, rclone_for
 from outreach_assets.steps.backups.rclone import (
     Rclone,
     RcloneMissingError,
     StoppedError,
     rclone_program,
 )
-from outreach_assets.steps.backups.run import Tell
 from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
 from outreach_core.audit import open_log, write_event
 from outreach_core.destinations import all_destinations, destination_named
@@ -172,7 +172,8 @@ def opened_shelf(
 ) -> Iterator[Shelf]:
     """The database's backups at that destination, with an rclone that ends with the block.
 
-    Raises DestinationError or RcloneMissingError.
+    What is put there is encrypted when there is a passphrase. Raises DestinationError or
+    RcloneMissingError.
     """
 
     def reached(moved: Moved) -> None:
@@ -180,6 +181,8 @@ def opened_shelf(
             progress.moved(NEON, name, moved)
 
     destination = destination_named(settings, name)
-    with rclone_for(settings, program, destination) as rclone:
+    encrypted = settings.outreach_backup_passphrase is not None
+    place = destination_place(settings, program, destination, NEON, encrypted=encrypted)
+    with rclone_for(settings, program, destination, None, place) as rclone:
         mover = Mover(rclone, reached, lambda: None)
-        yield Shelf(rclone=rclone, destination=destination, mover=mover)
+        yield Shelf(rclone=rclone, destination=destination, place=place, mover=mover)

@@ -1,7 +1,8 @@
 """The versions of the database's backup at one destination: put there, listed, fetched, removed.
 
-`<root>/neon/<version>/`, beside the policies' folders. A version is there once its manifest is,
-which comes last; what has none was cut short and counts for nothing.
+`<root>/neon/<version>/` or, with a passphrase, `<root>/neon/encrypted/<version>/`, beside the
+policies' folders. A version is there once its manifest is, which comes last; what has none was cut
+short and counts for nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,13 +15,16 @@ from b2_resources.files import read_blocks, sha256_of
 from outreach_assets.steps.backups.database.receipt import RECEIPT, Receipt, read_receipt
 from outreach_assets.steps.backups.listing import FILES, ask_listing, listed
 from outreach_assets.steps.backups.mover import DestinationLostError, Mover
-from outreach_assets.steps.backups.places import TO
+from outreach_assets.steps.backups.places import CLEAR, DestinationPlace
 from outreach_assets.steps.backups.rclone import NotThereError, Rclone, RcloneError
 from outreach_core.destinations import Destination
-from outreach_core.errors import PermanentError
+from outreach_core.errors import PermanentError, SettingsError
 
 NEON = "neon"
 """The folder at a destination, and what histories and logs call the database."""
+
+ENCRYPTED = "encrypted/"
+"""How the paths of encrypted versions begin; names are not encrypted, so all can be listed."""
 
 HASHES = ("md5", "sha1", "sha256")
 """What a file here and there is compared by: the first that the destination knows."""
@@ -56,6 +60,9 @@ class Shelf:
 
     rclone: Rclone
     destination: Destination
+    place: DestinationPlace
+    """Whether it encrypts, and how."""
+
     mover: Mover
 
     def put(self, folder: Path, receipt: Receipt) -> None:
@@ -64,29 +71,32 @@ class Shelf:
         Raises DestinationLostError, or BackupDamagedError when the destination holds other bytes.
         """
         self.versions()  # one that does not answer is found out once, and not for each file
+        target = self._readable(self._own(receipt.version))
         for names in ([table.file for table in receipt.tables], [RECEIPT]):
-            self.mover.send(str(folder), self._fs(receipt.version), names)
+            self.mover.send(str(folder), target, names)
             self._refuse_errors(names)
-            self._prove(folder, receipt.version, names)
+            self._prove(str(folder), target, names)
 
-    def versions(self) -> list[str]:
-        """Those that are whole, the oldest first. Raises DestinationLostError."""
-        found = self._listed([f"+ /*/{RECEIPT}", "- *"], **FILES)
-        return sorted(path.partition("/")[0] for path in found)
+    def versions(self) -> dict[str, str]:
+        """Those that are whole, the oldest first, with their paths. Raises DestinationLostError."""
+        rules = [f"+ /*/{RECEIPT}", f"+ /{ENCRYPTED}*/{RECEIPT}", "- *"]
+        found = [path.removesuffix(f"/{RECEIPT}") for path in self._listed("", rules, **FILES)]
+        return dict(sorted((path.removeprefix(ENCRYPTED), path) for path in found))
 
     def receipt(self, version: str | None, folder: Path) -> Receipt:
         """The manifest of that version, or of the newest.
 
-        Raises NoSuchBackupError, ReceiptUnreadableError or DestinationLostError.
+        Raises NoSuchBackupError, ReceiptUnreadableError, DestinationLostError, or SettingsError
+        when it is encrypted and there is no passphrase.
         """
         there = self.versions()
-        wanted = version or (there[-1] if there else "")
+        wanted = version or (max(there) if there else "")
         if wanted not in there:
             says = f"has no version {version}" if there else "holds no backup of the database"
             raise NoSuchBackupError(
                 f"{self.destination.name} {says}: see `outreach backup database --list`"
             )
-        self._fetch(wanted, [RECEIPT], folder)
+        self._fetch(there[wanted], [RECEIPT], folder)
         return read_receipt((folder / RECEIPT).read_bytes())
 
     def fetch(self, receipt: Receipt, folder: Path) -> None:
@@ -94,7 +104,8 @@ class Shelf:
 
         Raises BackupDamagedError naming those that are not what they were, or DestinationLostError.
         """
-        self._fetch(receipt.version, [table.file for table in receipt.tables], folder)
+        path = self.versions().get(receipt.version, receipt.version)
+        self._fetch(path, [table.file for table in receipt.tables], folder)
         damaged = [
             table.file
             for table in receipt.tables
@@ -106,50 +117,66 @@ class Shelf:
                 "what was put there: take another version or destination"
             )
 
-    def remove(self, version: str) -> None:
-        """Its manifest first, so that half of it counts for nothing."""
-        self._asked("operations/delete", fs=self._fs(version), _filter=_only(RECEIPT))
-        self._asked("operations/purge", fs=self._fs(), remote=version)
-
     def prune(self, keep: Keep, now: datetime, newest: str) -> list[str]:
         """Remove what is beyond, and what was cut short before `newest`, which is whole here."""
         whole = self.versions()
-        if newest not in whole:
+        if whole.get(newest) != self._own(newest):
             raise BackupDamagedError(f"{self.destination.name}: version {newest} has gone again")
-        folders = {path for path in self._listed([], dirsOnly=True) if path.isdigit()}
-        cut_short = sorted(path for path in folders - set(whole) if path < newest)
-        to_go = [*keep.beyond(whole, now), *cut_short]
-        for version in to_go:
-            self.remove(version)
+        to_go = [whole[version] for version in keep.beyond(list(whole), now)]
+        for below in ("", ENCRYPTED):
+            folders = {f"{below}{name}" for name in self._listed(below, dirsOnly=True)}
+            cut_short = {path for path in folders if _is_version(path)} - set(whole.values())
+            to_go += sorted(path for path in cut_short if path.removeprefix(ENCRYPTED) < newest)
+        for path in to_go:
+            # The manifest first, so that half of it counts for nothing.
+            fs = f"{self._held}{path}/"
+            self._asked("operations/delete", fs=fs, _filter=_only(RECEIPT))
+            self._asked("operations/purge", fs=self._held, remote=path)
         return to_go
 
-    def _fs(self, version: str = "") -> str:
-        root = "/".join(part for part in (self.destination.root, NEON, version) if part)
-        return f"{self.destination.remote or TO}:{root}/"
+    @property
+    def _held(self) -> str:
+        """Where all of them lie, as rclone names it."""
+        root = "/".join(part for part in (self.destination.root, NEON) if part)
+        return f"{self.place.remote}:{root}/"
 
-    def _listed(self, rules: Sequence[str], **opt: bool) -> list[str]:
-        filtered = {"FilterRule": list(rules)}
-        try:
-            asked = self.rclone.ask(
-                "operations/list", fs=self._fs(), remote="", opt=opt, _filter=filtered
+    def _own(self, version: str) -> str:
+        """The path of a version that is put there now."""
+        return f"{ENCRYPTED if self.place.cipher else ''}{version}"
+
+    def _readable(self, path: str) -> str:
+        """A version's files in the clear, as rclone names them."""
+        if not path.startswith(ENCRYPTED):
+            return f"{self._held}{path}/"
+        if self.place.cipher is None:
+            raise SettingsError(
+                f"{path} at {self.destination.name} is encrypted: set OUTREACH_BACKUP_PASSPHRASE "
+                "(and OUTREACH_BACKUP_SALT, if there was one) as they were then"
             )
+        return f"{CLEAR}:{path.removeprefix(ENCRYPTED)}/"
+
+    def _listed(self, below: str, rules: Sequence[str] = (), **opt: bool) -> list[str]:
+        filtered = {"FilterRule": list(rules)}
+        fs = f"{self._held}{below}"
+        try:
+            asked = self.rclone.ask("operations/list", fs=fs, remote="", opt=opt, _filter=filtered)
             return [found["Path"] for found in asked.objects()]
         except NotThereError:
             return []
         except RcloneError as error:
             raise DestinationLostError(str(error)) from None
 
-    def _fetch(self, version: str, names: Sequence[str], folder: Path) -> None:
-        self.mover.run("sync/copy", self._fs(version), str(folder), names)
+    def _fetch(self, path: str, names: Sequence[str], folder: Path) -> None:
+        self.mover.run("sync/copy", self._readable(path), str(folder), names)
         self._refuse_errors(names)
         missing = [name for name in names if not (folder / name).exists()]
         if missing:
             raise BackupDamagedError(
-                f"{self.destination.name}, version {version}: {', '.join(missing)} is not there"
+                f"{self.destination.name}, version {path}: {', '.join(missing)} is not there"
             )
 
-    def _prove(self, folder: Path, version: str, names: Sequence[str]) -> None:
-        here, there = self._hashes(str(folder), self._fs(version))
+    def _prove(self, folder: str, target: str, names: Sequence[str]) -> None:
+        here, there = self._hashes(folder, target)
         wrong = [name for name in names if not here[name] or there.get(name) != here[name]]
         if wrong:
             raise BackupDamagedError(
@@ -157,7 +184,7 @@ class Shelf:
             )
 
     def _hashes(self, here: str, there: str) -> list[Mapping[str, str | None]]:
-        """The hashes by name of both; of all bytes read back where the destination knows none."""
+        """The hashes of both by name; of what is read back where it is encrypted or knows none."""
         known = self._asked("operations/fsinfo", fs=there)["Hashes"]
         kind = next((kind for kind in HASHES if kind in known), None)
         if kind:
@@ -177,6 +204,10 @@ class Shelf:
         for name in names:
             if name in self.rclone.errors:
                 raise DestinationLostError(f"{name}: {self.rclone.errors[name]}")
+
+
+def _is_version(path: str) -> bool:
+    return path.removeprefix(ENCRYPTED).isdigit()
 
 
 def _only(name: str) -> Mapping[str, object]:

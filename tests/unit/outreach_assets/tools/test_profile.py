@@ -152,6 +152,13 @@ def test_day_first_dates_are_read_so_and_mixed_ones_are_an_issue(tmp_path: Path)
     assert {("mixed_formats", 1), ("does_not_fit", 1)} <= codes
 
 
+def test_a_column_mostly_of_dates_names_what_is_none(tmp_path: Path) -> None:
+    report = profiled(tmp_path, "when\n" + "2024-01-02\n" * 7 + "3.1.2024\n2/30/2024\nunknown\n")
+    one = column(report, "when")
+    assert (one.type, one.meaning, one.fits) == ("text", "date", 8)
+    assert {("does_not_fit", 2), ("mixed_formats", 3)} <= {(i.code, i.rows) for i in report.issues}
+
+
 def test_the_score_is_the_weighted_mean_of_its_parts(tmp_path: Path) -> None:
     quality = profiled(tmp_path, "a,b\n1,x\n,y\n3,\n3,\n").quality
     parts = {part.name: part.score for part in quality.parts}

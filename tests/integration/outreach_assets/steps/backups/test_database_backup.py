@@ -13,7 +13,6 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from outreach_assets.steps.backups.back_up import PlaceBusyError
 from outreach_assets.steps.backups.database import contents
 from outreach_assets.steps.backups.database.contents import MasterHiddenError
 from outreach_assets.steps.backups.database.dump import ValuesAlteredError, dump
@@ -25,8 +24,10 @@ from outreach_assets.steps.backups.database.shelf import (
     Keep,
     NoSuchBackupError,
 )
+from outreach_assets.steps.backups.job import PlaceBusyError
 from outreach_assets.steps.snapshots.restore import RestoreDiffersError
 from outreach_core.audit import AuditLogMissingError
+from outreach_core.errors import SettingsError
 from outreach_core.postgres import Postgres
 from outreach_core.sample_choices import ExistingRows, SampleSize, SampleTarget
 from outreach_core.sample_data import load_sample
@@ -106,6 +107,25 @@ def test_what_is_kept_is_kept_by_number_and_by_days() -> None:
     later = NOW + 9 * A_DAY
     assert Keep(versions=2, days=5).beyond(versions, later) == versions[3::-1]
     assert Keep(versions=9, days=0).beyond(versions, later) == versions[:1]
+
+
+def test_with_a_passphrase_nothing_of_it_can_be_read_there_and_it_comes_back(
+    backups: DatabaseBackups, empty: Postgres
+) -> None:
+    backups.back_up()
+    backups.patch.setenv("OUTREACH_BACKUP_PASSPHRASE", "correct horse battery staple")
+    backups.patch.setenv("OUTREACH_BACKUP_DATABASE_KEEP", "1")
+    backups.patch.setenv("OUTREACH_BACKUP_DATABASE_KEEP_DAYS", "0")
+    receipt, outcomes = backups.back_up(now=NOW + A_DAY)
+    # What lay there in the clear goes by the same rule.
+    assert (outcomes["local"].error, outcomes["local"].removed) == (None, ["20260504030201"])
+    files = [path for path in backups.at_home.rglob("*") if path.is_file()]
+    assert len(files) == len(receipt.tables) + 1
+    assert {path.read_bytes()[:6] for path in files} == {b"RCLONE"}
+    assert backups.restore(empty).rows == receipt.rows
+    backups.patch.delenv("OUTREACH_BACKUP_PASSPHRASE")
+    with pytest.raises(SettingsError, match="is encrypted: set OUTREACH_BACKUP_PASSPHRASE"):
+        backups.restore(empty)
 
 
 def test_any_flipped_byte_is_found_before_anything_is_made(
