@@ -8,6 +8,7 @@ from dagster_duckdb import DuckDBResource
 from b2_resources.build_store import STORE_FOLDER
 from b2_resources.resource import B2Resource
 from outreach_assets.assets.audit import audit_log_export
+from outreach_assets.assets.backup_drill import build_backup_drill
 from outreach_assets.assets.backup_neon import build_backup_neon
 from outreach_assets.assets.backups import build_backups
 from outreach_assets.assets.chain import sources
@@ -63,6 +64,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             build_inbox(settings.outreach_open_tasks),
             task_upkeep,
             build_backups(settings),
+            build_backup_drill(settings),
             *build_backup_neon(settings),
         ],
         jobs=JOBS,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from outreach_assets.assets.audit import AUDIT_EXPORT
+from outreach_assets.assets.backup_drill import BACKUP_DRILL
 from outreach_assets.assets.backup_neon import BACKUP_NEON, NEON_DRILL
 from outreach_assets.assets.backups import IS_DESTINATION
 from outreach_assets.assets.chain import chain
@@ -83,11 +84,14 @@ backup_job = dg.define_asset_job(
     "configuration; one destination: select its asset.",
     executor_def=dg.in_process_executor,
 )
+backup_drill_job = _job(
+    "backup_drill_job", [BACKUP_DRILL], "Backed up files by dice, restored from each destination."
+)
 backup_database_job = _job(
     "backup_database_job", [BACKUP_NEON], "The database, as Parquet, to every destination."
 )
-drill_database_job = _job(
-    "drill_database_job",
+backup_database_drill_job = _job(
+    "backup_database_drill_job",
     [NEON_DRILL],
     "The database's newest backups, each restored into an empty PostgreSQL and compared.",
 )
@@ -113,7 +117,8 @@ JOBS = [
     take_in_drops_job,
     task_upkeep_job,
     backup_job,
+    backup_drill_job,
     backup_database_job,
-    drill_database_job,
+    backup_database_drill_job,
 ]
 """All of them, as definitions.py loads them."""

@@ -13,9 +13,10 @@ from b2_resources.resource import B2Resource
 from outreach_assets.assets.asked_states import NO_ATTEMPTS, busy_states, requests_for
 from outreach_assets.jobs import (
     audit_export_job,
+    backup_database_drill_job,
     backup_database_job,
+    backup_drill_job,
     backup_job,
-    drill_database_job,
     export_failures_job,
     morning_report_job,
     refresh_tables_job,
@@ -118,6 +119,13 @@ CLOCKS = (
         "costs nothing, and who has made one expects it.",
     ),
     Clock(
+        job=backup_drill_job.name,
+        cron=lambda settings: settings.outreach_backup_drill_schedule,
+        at_first=ON,
+        says="Once a week, when nobody waits for the machine. On at first: what was never "
+        "restored is no backup, and fifty files of each are a small download.",
+    ),
+    Clock(
         job=backup_database_job.name,
         cron=lambda settings: settings.outreach_backup_database_schedule,
         at_first=OFF,
@@ -125,7 +133,7 @@ CLOCKS = (
         "every destination, also to those meant for other folders, so somebody says yes once.",
     ),
     Clock(
-        job=drill_database_job.name,
+        job=backup_database_drill_job.name,
         cron=lambda settings: settings.outreach_backup_database_drill_schedule,
         at_first=ON,
         says="Once a week, when nobody waits for the machine. On at first: what was never "

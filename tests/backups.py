@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from outreach_assets.steps.backups.back_up import Outcome
 from outreach_assets.steps.backups.repair import Repair
 from outreach_assets.steps.backups.repair_run import RepairRun
+from outreach_assets.steps.backups.restore import Restore, Restored
 from outreach_assets.steps.backups.run import BackupRun
 from outreach_assets.steps.backups.verify import Sample, Verification
 from outreach_assets.steps.backups.verify_run import VerifyRun
@@ -24,6 +26,7 @@ from outreach_core.postgres import Postgres
 from outreach_core.settings import load_settings
 from tests.servers.rclone_s3 import REGION, RcloneS3
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ROW = (
     "SELECT path, status, error, attempts, hash, remote_path, size_bytes, synced_at, proven_at, "
     "remote_hash, fault, bytes_proven_at"
@@ -104,6 +107,23 @@ class Backups:
             outcome.destination: outcome
             for outcome in self.a_run(is_new_passphrase=is_new_passphrase).run(**which)
         }
+
+    def run_at(self, now: datetime) -> list[Outcome]:
+        """As if it were then."""
+        return replace(self.a_run(), now=now).run()
+
+    def restore(self, to: Path, **how: object) -> Restored:
+        return Restore(
+            **{
+                "postgres": self.postgres,
+                "settings": load_settings(),
+                "folder_id": "docs",
+                "to": to,
+                "progress": self.progress,
+                "event": command_event,
+                **how,
+            }
+        ).run()
 
     def verify(self, sample: Sample | None = None, **which: str) -> dict[str, Verification]:
         run = VerifyRun(**self._how(), sample=sample or Sample(share=1))

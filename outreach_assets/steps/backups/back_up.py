@@ -30,6 +30,7 @@ from outreach_assets.steps.backups.mover import DestinationLostError, Mover
 from outreach_assets.steps.backups.places import FROM
 from outreach_assets.steps.backups.prove import prove
 from outreach_assets.steps.backups.rclone import RcloneError
+from outreach_assets.steps.backups.run_notes import changes_of, note_changes
 from outreach_core.file_destinations import (
     Difference,
     ListedFile,
@@ -187,6 +188,8 @@ def _bring(
     mover = Mover(job.rclone, job.reached, still_wanted)
     to_send = [file.path for file in difference.to_send]
     try:
+        changes = changes_of(difference, to_remove, keeps=job.policy.keep_versions)
+        note_changes(job.rclone, job.at.clear("runs"), version, changes)
         if job.policy.keep_versions:
             mover.run("sync/copy", held, versions, difference.to_replace)
             unkept = job.rclone.errors.keys() & set(difference.to_replace)

@@ -121,8 +121,9 @@ class DestinationPlace:
         return self.held(f"versions/{version}")
 
     def clear(self, below: str) -> str:
-        """Any folder below the policy's, in the clear."""
-        return f"{CLEAR}{self.suffix}:{below}/" if self.cipher else self.held(below)
+        """Any folder below the policy's, such as `runs`, in the clear."""
+        remote = f"{CLEAR}{self.suffix}:" if self.cipher else f"{self.remote}:{self.folder}/"
+        return f"{remote}{below.removesuffix('/')}/" if below else remote
 
     def held(self, below: str) -> str:
         """The same, as it lies there."""
@@ -198,6 +199,8 @@ def rclone_for(
             "bwlimit": limits.bandwidth or "off",
             # Links become links again there, but for an encrypted one, which leads nowhere.
             "local-links": "false" if any(place.cipher for place in places) else "true",
+            # Two names that differ only in their form of Unicode are two files, and both arrive.
+            "no-unicode-normalization": "true",
             "contimeout": "15s",
             # Of the S3 library and of rclone itself, so 4 times in all; more of them take minutes
             # to say that a destination is dead, and whole files are tried again after that.
