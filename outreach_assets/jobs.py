@@ -82,8 +82,8 @@ backup_job = dg.define_asset_job(
 backup_database_job = _job(
     "backup_database_job", [BACKUP_NEON], "The database, as Parquet, to every destination."
 )
-drill_database_job = _job(
-    "drill_database_job",
+backup_database_drill_job = _job(
+    "backup_database_drill_job",
     [NEON_DRILL],
     "The database's newest backups, each restored into an empty PostgreSQL and compared.",
 )
@@ -109,6 +109,6 @@ JOBS = [
     task_upkeep_job,
     backup_job,
     backup_database_job,
-    drill_database_job,
+    backup_database_drill_job,
 ]
 """All of them, as definitions.py loads them."""

@@ -15,7 +15,7 @@ from outreach_assets.jobs import (
     audit_export_job,
     backup_database_job,
     backup_job,
-    drill_database_job,
+    backup_database_drill_job,
     export_failures_job,
     morning_report_job,
     refresh_tables_job,
@@ -124,7 +124,7 @@ CLOCKS = (
         "every destination, also to those meant for other folders, so somebody says yes once.",
     ),
     Clock(
-        job=drill_database_job.name,
+        job=backup_database_drill_job.name,
         cron=lambda settings: settings.outreach_backup_database_drill_schedule,
         at_first=ON,
         says="Once a week, when nobody waits for the machine. On at first: what was never "

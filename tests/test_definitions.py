@@ -78,6 +78,8 @@ def test_the_code_location_loads_with_an_empty_environment(
     assert loaded.stdout.split() == sorted(
         [
             *(f"backup/{name}" for name in ("aws_s3", "backblaze_b2", "local", "scaleway")),
+            "backup/neon",
+            "backup/neon_drill",
             "b2/audit_log",
             "b2/morning_report",
             "b2/restore_drill",
@@ -168,6 +170,8 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     }
     assert {s.name for s in defs.schedules or ()} == {
         "audit_export_schedule",
+        "backup_database_drill_schedule",
+        "backup_database_schedule",
         "backup_schedule",
         "export_failures_schedule",
         "nightly_refresh_schedule",
