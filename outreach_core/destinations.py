@@ -61,7 +61,7 @@ class Destination:
     limits: Limits = Limits()
 
     def folder_of(self, folder_id: str, *, encrypted: bool) -> str:
-        """Where all of a policy lies, without the remote's name: its `files` and its `versions`."""
+        """Where all of a policy lies, without the remote's name: `files`, `versions` and `runs`."""
         return _joined(self.root, folder_id, "encrypted" if encrypted else "")
 
     @property

@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from outreach_assets.steps.backups.back_up import Outcome
+from outreach_assets.steps.backups.restore import Restore, Restored
 from outreach_assets.steps.backups.run import BackupRun
 from outreach_core.audit import command_event
 from outreach_core.migrate import migrate
@@ -19,6 +21,7 @@ from outreach_core.postgres import Postgres
 from outreach_core.settings import load_settings
 from tests.servers.rclone_s3 import REGION, RcloneS3
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ROW = (
     "SELECT path, status, error, attempts, hash, remote_path, size_bytes, synced_at, proven_at, "
     "remote_hash"
@@ -97,6 +100,23 @@ class Backups:
             outcome.destination: outcome
             for outcome in self.a_run(is_new_passphrase=is_new_passphrase).run(**which)
         }
+
+    def run_at(self, now: datetime) -> list[Outcome]:
+        """As if it were then."""
+        return replace(self.a_run(), now=now).run()
+
+    def restore(self, to: Path, **how: object) -> Restored:
+        return Restore(
+            **{
+                "postgres": self.postgres,
+                "settings": load_settings(),
+                "folder_id": "docs",
+                "to": to,
+                "progress": self.progress,
+                "event": command_event,
+                **how,
+            }
+        ).run()
 
     def rows(self, destination: str = "local") -> dict[str, Mapping[str, object]]:
         names = [name.strip() for name in ROW.removeprefix("SELECT").split(",")]

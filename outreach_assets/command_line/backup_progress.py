@@ -1,4 +1,7 @@
-"""How a backup's progress looks: a bar for each policy and destination, on standard error."""
+"""How the progress of a backup or a restore looks: a bar for each policy and destination.
+
+On standard error.
+"""
 
 from types import TracebackType
 from typing import Self
@@ -12,7 +15,9 @@ from outreach_assets.steps.backups.mover import Moved
 class BackupBars:
     """Bars on a terminal; elsewhere a line when a step begins. Use it in a `with`."""
 
-    def __init__(self) -> None:
+    def __init__(self, between: str = "to") -> None:
+        """`between`: a policy's name and a destination's, `from` for what comes back."""
+        self._between = between
         self._console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -38,7 +43,7 @@ class BackupBars:
     def began(self, folder_id: str, destination: str, step: str) -> None:
         """Listing, copying or proving has begun."""
         if not self._console.is_terminal:
-            line = f"{folder_id} to {destination}: {step}"
+            line = f"{folder_id} {self._between} {destination}: {step}"
             self._console.print(line, highlight=False, soft_wrap=True)
         self._bars.update(self._task(folder_id, destination), says=step)
 
@@ -54,5 +59,6 @@ class BackupBars:
     def _task(self, folder_id: str, destination: str) -> TaskID:
         place = (folder_id, destination)
         if place not in self._tasks:
-            self._tasks[place] = self._bars.add_task(f"{folder_id} → {destination}", says="")
+            name = f"{folder_id} {self._between} {destination}"
+            self._tasks[place] = self._bars.add_task(name, says="")
         return self._tasks[place]

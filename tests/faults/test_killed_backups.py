@@ -102,6 +102,40 @@ def test_a_killed_run_leaves_no_rclone_and_no_status_that_is_not_true(
     backups.assert_true("aws_s3", place)
 
 
+@pytest.mark.slow
+def test_a_killed_restore_leaves_no_half_file_and_the_next_one_goes_on(
+    backups: Backups, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    proxy.rates = {}
+    assert backups.run()["aws_s3"].is_done
+    # Files of which something is under way for long.
+    proxy.rates = {Fault.SLOW: 1.0}
+    to, mark = tmp_path / "back", f"C.{uuid4().hex}"
+    command = [sys.executable, "-c", "from outreach_assets.command_line.main import run; run()"]
+    run = subprocess.Popen(
+        [*command, "backup", "restore", "docs", "--to", to],
+        env={**os.environ, "LANG": mark},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    arriving = to / ".outreach-restore/files"
+    wait_for(lambda: len(hashes_below(arriving)) >= 10)
+    run.kill()
+    run.wait(SECONDS)
+    wait_for(lambda: not marked_processes(mark))
+    in_place = {p: h for p, h in hashes_below(to).items() if not p.startswith(".outreach-restore")}
+    assert in_place.items() <= backups.hashes().items()
+    proxy.rates = {}
+    before = len(proxy.seen)
+    done = backups.restore(to)
+    assert done.is_done
+    assert done.resumed + done.there >= 9
+    assert done.fetched == {"aws_s3": FILES - done.resumed - done.there}
+    gets = {s.path for s in proxy.seen[before:] if s.method == "GET" and "/files/d" in s.path}
+    assert len(gets) == done.fetched["aws_s3"]
+    assert hashes_below(to) == backups.hashes()
+
+
 def test_a_file_that_is_refused_fails_alone_with_the_reason(
     backups: Backups, proxy: FaultProxy, tmp_path: Path
 ) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from outreach_assets.steps.backups.encryptions import (
-    encryptions,
     recognise,
     refuse_other_passphrase,
 )
@@ -23,13 +22,14 @@ from outreach_assets.steps.backups.listed_there import (
 from outreach_assets.steps.backups.listing import (
     SourceGoneError,
     ask_source,
-    listed,
     listed_source,
     unread_folders,
 )
 from outreach_assets.steps.backups.mover import DestinationLostError, Mover
 from outreach_assets.steps.backups.places import FROM
+from outreach_assets.steps.backups.prove import prove
 from outreach_assets.steps.backups.rclone import RcloneError
+from outreach_assets.steps.backups.run_notes import changes_of, note_changes
 from outreach_core.file_destinations import (
     Difference,
     ListedFile,
@@ -39,13 +39,11 @@ from outreach_core.file_destinations import (
     has_synced_files,
     note_listings,
     note_problem,
-    note_tried,
     note_unreachable,
 )
 from outreach_core.policies import Source
 from outreach_core.postgres import Connection
 
-CHANGED = "it changed while it was copied, or is not there as it was sent: the next run looks again"
 MAY_HAVE_TWINS = (Source.GOOGLE_DRIVE, Source.REMOTE)
 TWINS = "the source has two files of this name, and which is meant nobody can tell: rename one"
 
@@ -123,7 +121,7 @@ def back_up(job: Job, outcome: Outcome) -> None:
         still_wanted()
         lost = _bring(job, difference, to_remove, still_wanted)
         job.step("proving")
-        tried = _proven(job, difference.to_send, to_remove, lost)
+        tried = _proven(job, difference, to_remove, lost)
         outcome.sent, outcome.sent_bytes, outcome.removed = tried
         outcome.synced += outcome.sent
         outcome.failed += len(difference.to_send) - outcome.sent
@@ -186,8 +184,10 @@ def _bring(
     version = f"{job.now:%Y%m%d%H%M%S}"
     held, versions = job.at.held_files, job.at.held_versions(version)
     mover = Mover(job.rclone, job.reached, still_wanted)
-    to_send = [path for path, _ in difference.to_send]
+    to_send = [file.path for file in difference.to_send]
     try:
+        changes = changes_of(difference, to_remove, keeps=job.policy.keep_versions)
+        note_changes(job.rclone, job.at.clear("runs"), version, changes)
         if job.policy.keep_versions:
             mover.run("sync/copy", held, versions, difference.to_replace)
             unkept = job.rclone.errors.keys() & set(difference.to_replace)
@@ -204,17 +204,8 @@ def _bring(
 
 
 def _proven(
-    job: Job, to_send: Sequence[tuple[str, int]], to_remove: Sequence[str], lost: str | None
+    job: Job, difference: Difference, to_remove: Sequence[str], lost: str | None
 ) -> tuple[int, int, int]:
     """Record what came of it, by what the destination holds now; as `note_tried`."""
-    said = {path: job.rclone.errors.get(path) for path, _ in to_send}
-    proven = list(encryptions(job, said))
-    try:
-        there = listed(ask_there(job), hash_kinds(job).there)
-    except RcloneError as error:  # also a folder that is not there: nothing has come
-        there, lost = iter(()), lost or f"{job.destination.name} cannot be listed: {error}"
-    with job.postgres.connect() as connection:
-        copy_in_there(connection, job, there, proven)
-        return note_tried(
-            connection, job.place, said, to_remove, unsaid=lost or CHANGED, now=job.now
-        )
+    said = {file.path: job.rclone.errors.get(file.path) for file in difference.to_send}
+    return prove(job, said, removed=to_remove, damaged=difference.damaged, lost=lost)

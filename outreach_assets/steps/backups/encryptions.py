@@ -43,7 +43,7 @@ def refuse_other_passphrase(job: Job) -> None:
 
 
 def recognise(job: Job, to_prove: Mapping[str, tuple[str, str]]) -> set[str]:
-    """Record, and give, files that are there without being known: a run was killed, or a table lost.
+    """Record, and give, files that are there and nobody knew: a run was killed, a table lost.
 
     `to_prove`: for each path the hash of the source, and that of what is there.
     """

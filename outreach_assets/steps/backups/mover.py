@@ -4,7 +4,8 @@ Which files is said by who calls; what rclone says of single ones is in its log 
 """
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any  # rclone's answers are JSON objects of many shapes
 
@@ -45,6 +46,15 @@ class Moved:
         )
 
 
+@contextmanager
+def only(rclone: Rclone, paths: Iterable[str]) -> Iterator[dict[str, list[str]]]:
+    """A filter of rclone's that takes these files and no others."""
+    with tempfile.NamedTemporaryFile("w", dir=rclone.folder, encoding="utf-8") as names:
+        names.writelines(f"{path}\n" for path in paths)
+        names.flush()
+        yield {"FilesFromRaw": [names.name]}
+
+
 @dataclass(frozen=True)
 class Mover:
     """Moves with one rclone, says how far it is, and asks whether it is still wanted."""
@@ -78,11 +88,8 @@ class Mover:
             return
         for path in paths:
             self.rclone.errors.pop(path, None)
-        with tempfile.NamedTemporaryFile("w", dir=self.rclone.folder, encoding="utf-8") as names:
-            names.write("".join(f"{path}\n" for path in paths))
-            names.flush()
-            only = {"FilesFromRaw": [names.name]}
-            self._until_done(self.rclone.start_job(command, _filter=only, **parameters))
+        with only(self.rclone, paths) as these:
+            self._until_done(self.rclone.start_job(command, _filter=these, **parameters))
         self.rclone.read_log()
 
     def _until_done(self, number: int) -> None:

@@ -100,7 +100,7 @@ class DestinationPlace:
     @property
     def files(self) -> str:
         """The newest files, in the clear."""
-        return f"{CLEAR}:files/" if self.cipher else self.held_files
+        return self.clear("files")
 
     @property
     def held_files(self) -> str:
@@ -110,7 +110,12 @@ class DestinationPlace:
 
     def versions(self, version: str) -> str:
         """What a run replaced or removed, in the clear."""
-        return f"{CLEAR}:versions/{version}/" if self.cipher else self.held_versions(version)
+        return self.clear(f"versions/{version}")
+
+    def clear(self, below: str) -> str:
+        """A folder in it, such as `runs`, in the clear."""
+        whole = f"{CLEAR}:{below}" if self.cipher else f"{self.remote}:{self.folder}/{below}"
+        return f"{whole.removesuffix('/')}/" if below else whole
 
     def held_versions(self, version: str) -> str:
         """The same, as it lies there."""
@@ -173,6 +178,8 @@ def rclone_for(
             "bwlimit": limits.bandwidth or "off",
             # Links become links again there, but for an encrypted one, which leads nowhere.
             "local-links": "false" if place and place.cipher else "true",
+            # Two names that differ only in their form of Unicode are two files, and both arrive.
+            "no-unicode-normalization": "true",
             "contimeout": "15s",
             # Of the S3 library and of rclone itself, so 4 times in all; more of them take minutes
             # to say that a destination is dead, and whole files are tried again after that.
