@@ -61,9 +61,12 @@ def database(
     else:
         print_table(
             f"version {receipt.version}: {len(receipt.tables)} tables, {receipt.rows:,} rows",
-            ["destination", "bytes", "removed", "seconds", "problem"],
-            [[o.destination, o.bytes, len(o.removed), o.seconds, o.error] for o in outcomes],
+            ["destination", "bytes", "removed", "seconds"],
+            [[o.destination, o.bytes, len(o.removed), o.seconds] for o in outcomes],
         )
+        for outcome in outcomes:
+            if outcome.error:
+                typer.echo(f"not at {outcome.destination}: {outcome.error}")
         for one in receipt.left_out:
             typer.echo(f"left out: {one.name}: {one.why}")
     if any(outcome.error for outcome in outcomes):
@@ -130,12 +133,12 @@ def drill_database(destination: Destinations = None, *, as_json: Json = False) -
     else:
         print_table(
             f"{sum(not one.problem for one in found)} of {len(found)} came back as they were",
-            ["destination", "version", "tables", "rows", "bytes", "seconds", "problem"],
-            [
-                [o.destination, o.version, o.tables, o.rows, o.bytes, o.seconds, o.problem]
-                for o in found
-            ],
+            ["destination", "version", "tables", "rows", "bytes", "seconds"],
+            [[o.destination, o.version, o.tables, o.rows, o.bytes, o.seconds] for o in found],
         )
+        for one in found:
+            if one.problem:
+                typer.echo(f"{one.destination}: {one.problem}")
     if any(one.problem and not one.is_empty for one in found):
         raise typer.Exit(FAILED)
 

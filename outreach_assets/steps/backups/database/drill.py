@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from outreach_assets.steps.backups.database.restore import Restoring
@@ -59,27 +60,34 @@ class DatabaseDrill:
         Raises RcloneMissingError, and what starting a server or noting raises.
         """
         program = rclone_program(self.settings.outreach_rclone)
-        with own_folder(self.settings.home / "spill") as folder, _a_server(folder) as server:
-            for number, name in enumerate(destinations or set_up(self.settings)):
+        with own_folder(self.settings.home / "spill") as folder, ExitStack() as stack:
+            server = cache(lambda: stack.enter_context(_a_server(folder)))
+            for name in destinations or set_up(self.settings):
                 done = DatabaseDrilled(destination=name)
-                began = time.monotonic()
                 try:
-                    self._one(program, done, server.database(f"drill_{number}"))
+                    self._one(program, done, server)
                 except NoSuchBackupError as error:
                     done.problem, done.is_empty = str(error), True
                 except OutreachError as error:
                     done.problem = str(error)
-                done.seconds = round(time.monotonic() - began, 2)
                 with self.postgres.connect() as connection:
                     write_event(connection, self.event(DATABASE_DRILL, vars(done)))
                 yield done
 
-    def _one(self, program: str, done: DatabaseDrilled, empty: Postgres) -> None:
+    def _one(
+        self, program: str, done: DatabaseDrilled, server: Callable[[], EmbeddedPostgres]
+    ) -> None:
         with opened_shelf(self.settings, program, done.destination) as shelf:
+            shelf.path_of()  # where there is none, no server is started for it
+            empty = server().database(f"drill_{done.destination}")
             restoring = Restoring(
                 shelf=shelf, folder=self.settings.home / "spill", open_duck=self.open_duck
             )
-            found = restoring.into(empty)
+            began = time.monotonic()
+            try:
+                found = restoring.into(empty)
+            finally:
+                done.seconds = round(time.monotonic() - began, 2)
         done.version, done.tables = found.version, found.tables
         done.rows, done.bytes = found.rows, found.size_bytes
         done.problem = "; ".join(found.breaks)

@@ -60,10 +60,11 @@ class Restoring:
         CannotRebuildError, and what the shelf and the database raise: then nothing was made.
         """
         with own_folder(self.folder) as spill, disk_errors(self.folder):
-            receipt = self.shelf.receipt(version, spill)
+            path = self.shelf.path_of(version)
+            receipt = self.shelf.receipt(path, spill)
             with postgres.connect() as connection:
                 _refuse_in_use(connection, receipt)
-            self.shelf.fetch(receipt, spill)
+            self.shelf.fetch(path, receipt, spill)
             with postgres.connect() as connection:
                 self._restore(connection, receipt, spill)
         return RestoredDatabase(

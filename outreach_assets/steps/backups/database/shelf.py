@@ -83,12 +83,8 @@ class Shelf:
         found = [path.removesuffix(f"/{RECEIPT}") for path in self._listed("", rules, **FILES)]
         return dict(sorted((path.removeprefix(ENCRYPTED), path) for path in found))
 
-    def receipt(self, version: str | None, folder: Path) -> Receipt:
-        """The manifest of that version, or of the newest.
-
-        Raises NoSuchBackupError, ReceiptUnreadableError, DestinationLostError, or SettingsError
-        when it is encrypted and there is no passphrase.
-        """
+    def path_of(self, version: str | None = None) -> str:
+        """Where that version lies, or the newest. Raises NoSuchBackupError or what listing does."""
         there = self.versions()
         wanted = version or (max(there) if there else "")
         if wanted not in there:
@@ -96,15 +92,22 @@ class Shelf:
             raise NoSuchBackupError(
                 f"{self.destination.name} {says}: see `outreach backup database --list`"
             )
-        self._fetch(there[wanted], [RECEIPT], folder)
+        return there[wanted]
+
+    def receipt(self, path: str, folder: Path) -> Receipt:
+        """The manifest of the version that lies there.
+
+        Raises ReceiptUnreadableError, DestinationLostError, or SettingsError when it is encrypted
+        and there is no passphrase.
+        """
+        self._fetch(path, [RECEIPT], folder)
         return read_receipt((folder / RECEIPT).read_bytes())
 
-    def fetch(self, receipt: Receipt, folder: Path) -> None:
+    def fetch(self, path: str, receipt: Receipt, folder: Path) -> None:
         """All its files into the folder, each proven by its sha256.
 
         Raises BackupDamagedError naming those that are not what they were, or DestinationLostError.
         """
-        path = self.versions().get(receipt.version, receipt.version)
         self._fetch(path, [table.file for table in receipt.tables], folder)
         damaged = [
             table.file
