@@ -111,3 +111,34 @@ def test_destinations_are_listed_with_why_they_cannot_be_used(source: Path, tmp_
     assert found["nas"]["problem"] is None
     assert "set OUTREACH_BACKUP_AWS_S3_BUCKET" in found["aws_s3"]["problem"]
     assert "didn't find section" in found["other"]["problem"]
+
+
+def test_what_was_backed_up_is_restored_and_drilled(source: Path, tmp_path: Path) -> None:
+    assert "nothing is known" in str(outreach("backup", "drill").exception)
+    outreach("policies", "add", "docs", str(source), "--to", "local")
+    outreach("backup", "run")
+    to = str(tmp_path / "back")
+    restored = outreach("backup", "restore", "docs", "--to", to)
+    assert restored.exit_code == 0
+    assert "docs: 2 of 2 files are in" in restored.stdout
+    again = json.loads(outreach("backup", "restore", "docs", "--to", to, "--json").stdout)
+    assert (again["there"], again["fetched"], again["is_done"]) == (2, {}, True)
+    naive = outreach("backup", "restore", "docs", "--to", to, "--at", "2026-11-20T12:00")
+    assert naive.exit_code == 2
+    assert "with its zone" in naive.output
+
+    assert outreach("backup", "drill").exit_code == 0
+    tmp_path.joinpath("home/backups/docs/files/a.txt").write_text("rot")
+    failed = outreach("backup", "drill", "--seed", "s", "--json")
+    assert failed.exit_code == 3
+    assert "failed: docs from local" in failed.stderr
+    (result,) = json.loads(failed.stdout)["drills"]
+    assert (result["files"], result["restored"], result["seed"]) == (2, 1, "s")
+    assert result["bytes_per_second"] > 0
+    history = json.loads(outreach("backup", "drills", "--json").stdout)["drills"]
+    assert [one["is_passed"] for one in history] == [False, True]
+    assert "a.txt: what is there is not" in outreach("backup", "drills").stdout
+    assert outreach("backup", "restore", "docs", "--to", to, "--without-database").exit_code == 0
+    elsewhere = outreach("backup", "restore", "docs", "--to", str(tmp_path / "elsewhere"))
+    assert elsewhere.exit_code == 3
+    assert "could not be had anywhere: a.txt" in elsewhere.stdout
