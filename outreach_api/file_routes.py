@@ -50,18 +50,7 @@ def sign_uploads(task_id: TaskId, given: Given, user: User) -> Response:
 
     Ask again when the time is not enough.
     """
-    try:
-        with given.database.statements() as connection:
-            task = _started_upload(given, connection, user, task_id)
-    except TaskStatusError as error:
-        # Still waiting, and not given more time: its time is over, and the sweep has not come by.
-        waiting = (TaskStatus.CREATED, TaskStatus.UPLOADING, TaskStatus.EXPIRED)
-        if error.status in waiting:
-            raise _expired() from error
-        context = {"status": error.status.value}
-        raise RefusedError(
-            409, ErrorCode.TASK_NOT_UPLOADABLE, str(error), context=context
-        ) from error
+    task = uploading(given, user, task_id)
     found = UploadList(uploads=[_upload(given, task, one) for one in task.inputs])
     # As JSON already: FastAPI would check it all again, in another thread.
     return Response(found.model_dump_json(), media_type="application/json")
@@ -124,6 +113,22 @@ def report(
     raise RefusedError(
         404, ErrorCode.REPORT_NOT_FOUND, f"there is no report of that format: there are {names}"
     )
+
+
+def uploading(given: Collaborators, user: str, task_id: str) -> Task:
+    """The task, UPLOADING, with time for it from now on. Raises RefusedError."""
+    try:
+        with given.database.statements() as connection:
+            return _started_upload(given, connection, user, task_id)
+    except TaskStatusError as error:
+        # Still waiting, and not given more time: its time is over, and the sweep has not come by.
+        waiting = (TaskStatus.CREATED, TaskStatus.UPLOADING, TaskStatus.EXPIRED)
+        if error.status in waiting:
+            raise _expired() from error
+        context = {"status": error.status.value}
+        raise RefusedError(
+            409, ErrorCode.TASK_NOT_UPLOADABLE, str(error), context=context
+        ) from error
 
 
 def _started_upload(given: Collaborators, connection: Connection, user: str, task_id: str) -> Task:

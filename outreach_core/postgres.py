@@ -7,8 +7,9 @@ own connection is opened in outreach_assets/steps/extract.py from `Postgres.conn
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import quote
 
 import psycopg
@@ -53,6 +54,17 @@ class DatabaseUnreachableError(RetryableError):
 
 class DatabaseRefusedError(PermanentError):
     """The server answered and said no: wrong password, no such database, no permission, no room."""
+
+
+class Database(Protocol):
+    """What lends connections: a Postgres, or a pool on one."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        """One connection, in a transaction of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,11 @@ class PostgresPool:
             open=True,
         )
 
+    @property
+    def name(self) -> str:
+        """What messages call the database."""
+        return self._postgres.name
+
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """One connection; commits when the block ends well, rolls back when it raises.

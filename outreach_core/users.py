@@ -27,7 +27,7 @@ TOKEN_ID = 8
 
 RECOGNISE = """
     WITH found AS (
-      SELECT users.id, users.is_operator
+      SELECT users.id, users.is_operator, users.is_administrator
       FROM shq.user_tokens AS tokens JOIN shq.users AS users ON users.id = tokens.user_id
       WHERE tokens.sha256 = %(sha256)s AND tokens.revoked_at IS NULL
     ), counted AS (
@@ -39,7 +39,8 @@ RECOGNISE = """
         minute = greatest(so_far.minute, excluded.minute)
       RETURNING requests
     )
-    SELECT found.id, found.is_operator, counted.requests FROM found, counted"""
+    SELECT found.id, found.is_operator, found.is_administrator, counted.requests
+    FROM found, counted"""
 
 
 class UserError(PermanentError):
@@ -53,6 +54,9 @@ class Caller:
     user_id: str
     is_operator: bool
     """May read what concerns all users: the metrics."""
+
+    is_administrator: bool
+    """May see and change which folders are backed up where."""
 
     requests: int
     """How many the user has sent this minute, this one included; of all servers together."""
@@ -73,12 +77,20 @@ class UserFacts:
 
     user_id: str
     is_operator: bool
+    is_administrator: bool
     created_at: datetime
     tokens: tuple[str, ...]
     """The ids of those that are good."""
 
 
-def add_user(connection: Connection, user_id: str, *, is_operator: bool, now: datetime) -> NewToken:
+def add_user(
+    connection: Connection,
+    user_id: str,
+    *,
+    is_operator: bool,
+    is_administrator: bool = False,
+    now: datetime,
+) -> NewToken:
     """A new user with a first token. Raises UserError."""
     if not USER_ID.fullmatch(user_id):
         raise UserError(
@@ -88,14 +100,14 @@ def add_user(connection: Connection, user_id: str, *, is_operator: bool, now: da
     try:
         with connection.transaction():
             connection.execute(
-                "INSERT INTO shq.users (id, is_operator, created_at) VALUES (%s, %s, %s)",
-                [user_id, is_operator, now],
+                "INSERT INTO shq.users (id, is_operator, is_administrator, created_at) "
+                "VALUES (%s, %s, %s, %s)",
+                [user_id, is_operator, is_administrator, now],
             )
     except IntegrityError:
         raise UserError(f"there is a user {user_id} already: `outreach users token`") from None
-    write_event(
-        connection, command_event(USER_ADDED, {"user": user_id, "is_operator": is_operator})
-    )
+    may = {"is_operator": is_operator, "is_administrator": is_administrator}
+    write_event(connection, command_event(USER_ADDED, {"user": user_id, **may}))
     return add_token(connection, user_id, now=now)
 
 
@@ -143,14 +155,21 @@ def revoke_tokens(
 def list_users(connection: Connection) -> list[UserFacts]:
     """All users, in order of their names."""
     rows = connection.execute(
-        "SELECT id, is_operator, created_at, ARRAY(SELECT left(encode(sha256, 'hex'), %s) "
-        "FROM shq.user_tokens WHERE user_id = users.id AND revoked_at IS NULL "
+        "SELECT id, is_operator, is_administrator, created_at, "
+        "ARRAY(SELECT left(encode(sha256, 'hex'), %s) FROM shq.user_tokens "
+        "WHERE user_id = users.id AND revoked_at IS NULL "
         "ORDER BY created_at) FROM shq.users AS users ORDER BY id",
         [TOKEN_ID],
     ).fetchall()
     return [
-        UserFacts(user_id=id_, is_operator=operator, created_at=at, tokens=tuple(tokens))
-        for id_, operator, at, tokens in rows
+        UserFacts(
+            user_id=id_,
+            is_operator=operator,
+            is_administrator=administrator,
+            created_at=at,
+            tokens=tuple(tokens),
+        )
+        for id_, operator, administrator, at, tokens in rows
     ]
 
 
@@ -163,8 +182,13 @@ def recognise(
     row = connection.execute(RECOGNISE, values).fetchone()
     if row is None:
         return None
-    user_id, is_operator, requests = row
-    return Caller(user_id=user_id, is_operator=is_operator, requests=requests)
+    user_id, is_operator, is_administrator, requests = row
+    return Caller(
+        user_id=user_id,
+        is_operator=is_operator,
+        is_administrator=is_administrator,
+        requests=requests,
+    )
 
 
 def sha256_of(token: str) -> bytes:

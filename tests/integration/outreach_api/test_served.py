@@ -1,16 +1,12 @@
 """The real server over HTTP, with a folder of its own and with an S3 server."""
 
-import csv
 import hashlib
+import hmac
 import json
 import re
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,17 +21,18 @@ from b2_resources.keys import task_input_key, task_output_key
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore
 from b2_resources.s3_store import S3Store
+from outreach_assets.command_line.part_client import PartSender
+from outreach_assets.command_line.task_client import Moved, TaskClient
 from outreach_core.postgres import Postgres
 from outreach_core.task_changes import claim_task, complete_task
 from outreach_core.tasks import TaskOutput
 from outreach_core.users import add_user
+from tests.servers.outreach_dev import until
 from tests.servers.outreach_serve import outreach_serve
 from tests.servers.rclone_s3 import BUCKET, REGION, RcloneS3
 
+EVENT_SECRET = "0123456789abcdef" * 2
 BODY = b"name,email\nAda,ada@example.test\n" * 40_000
-
-TASKS = 100
-"""Half a second of CPU each, which is the tool's start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +40,6 @@ class Served:
     """A server that runs, the store behind it, and two users' sessions."""
 
     url: str
-    home: Path
     store: ObjectStore
     postgres: Postgres
     anna: requests.Session
@@ -89,17 +85,12 @@ def served(
                 "B2_KEY_ID": rclone.key_id,
                 "B2_APPLICATION_KEY": rclone.application_key,
                 "B2_BUCKET": BUCKET,
+                "OUTREACH_B2_EVENT_SECRET": EVENT_SECRET,
             }
         with outreach_serve(home, variables, workers=1 if request.param == "s3" else 2) as url:
             anna, bob = sessions
             yield Served(
-                home=home,
-                url=url,
-                store=store,
-                postgres=migrated,
-                anna=anna,
-                bob=bob,
-                anna_id=users[0],
+                url=url, store=store, postgres=migrated, anna=anna, bob=bob, anna_id=users[0]
             )
     for session in sessions:
         session.close()
@@ -172,6 +163,33 @@ def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
     assert served.ask("POST", f"/tasks/{task_id}/cancel").status_code == 200
 
 
+def test_an_event_of_the_bucket_makes_a_task_of_what_was_dropped(served: Served) -> None:
+    key = f"users/{served.anna_id}/inbox/profile-my-data/dropped.csv"
+    event = {"eventType": "b2:ObjectCreated:Upload", "bucketName": BUCKET, "objectName": key}
+    body = json.dumps({"events": [event]}).encode()
+    signature = hmac.new(EVENT_SECRET.encode(), body, "sha256").hexdigest()
+
+    def told() -> int:
+        headers = {"x-bz-event-notification-signature": f"v1={signature}"}
+        url = f"{served.url}/b2/events"
+        return requests.post(url, data=body, headers=headers, timeout=60).status_code
+
+    if not isinstance(served.store, S3Store):
+        assert told() == 401  # a folder tells nobody
+        return
+    served.store.put_bytes(key, BODY)
+    assert {told() for _ in range(3)} == {200}
+
+    def dropped() -> list[dict[str, Any]]:
+        found = served.ask("GET", "/tasks").json()["tasks"]
+        return [one for one in found if one["inputs"][0]["filename"] == "dropped.csv"]
+
+    until(lambda: bool(dropped()), seconds=60, what="a task of the drop")
+    until(lambda: not list(served.store.list_objects(key)), seconds=60, what="an empty inbox")
+    (task,) = dropped()
+    assert (task["status"], task["tool_id"]) == ("QUEUED", "profile-my-data")
+
+
 def test_the_figures_are_of_all_processes(served: Served) -> None:
     with served.postgres.connect() as connection:
         name = f"ops-{uuid4().hex[:8]}"
@@ -210,56 +228,41 @@ def test_five_hundred_tasks_of_32_clients_are_all_taken(served: Served) -> None:
     assert found == ["QUEUED"] * 500
 
 
-def brought_back(served: Served, number: int) -> list[Any]:
-    """One client's people handed in and judged: the rows that come back, and how each ended."""
-    body = f"unique_id,company_unique_id,email,title\np{number},c1,a@b.example,CFO\n".encode()
-    with requests.Session() as session:
-        session.headers["authorization"] = str(served.anna.headers["authorization"])
-        primary = {"filename": "people.csv", "size_bytes": len(body)}
-        wanted = {"tool_id": "validate-outreach", "inputs": {"primary": primary}}
-        made = session.post(f"{served.url}/tasks", json=wanted, timeout=60)
-        url = f"{served.url}/tasks/{made.json()['id']}"
-        (upload,) = session.post(f"{url}/upload-urls", timeout=60).json()["uploads"]
-        requests.put(upload["url"], data=body, headers=upload["headers"], timeout=60)
-        session.post(f"{url}/process", timeout=60)
-        while session.get(url, timeout=60).json()["ended_at"] is None:
-            time.sleep(1)  # thirty-two that ask oftener would be the load
-        downloads = session.get(f"{url}/downloads", timeout=60).json()["downloads"]
-        got = {one["name"]: session.get(one["url"], timeout=60).content for one in downloads}
-        for one in downloads:
-            assert hashlib.sha256(got[one["name"]]).hexdigest() == one["sha256"]
-        rows = list(csv.DictReader(got["good.csv"].decode().splitlines()))
-        history = [one["status"] for one in session.get(url, timeout=60).json()["history"]]
-        return [[row["unique_id"] for row in rows], history]
+@dataclass
+class Interrupted:
+    """Breaks off after so many bytes, as Ctrl-C does; counts them all."""
 
+    after_bytes: float
+    moved: int = 0
 
-@contextmanager
-def workers(served: Served, count: int) -> Iterator[None]:
-    """Processes that work on whatever waits, as the op in a run does."""
-    asked = json.dumps(
-        {"conninfo": served.postgres.conninfo, "home": str(served.home), "moment": ""}
-    )
-    words = [sys.executable, "-m", "tests.faults.task_worker", asked]
-    started = [
-        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        for _ in range(count)
-    ]
-    try:
-        yield
-    finally:
-        for worker in started:
-            worker.communicate()
-    assert [worker.returncode for worker in started] == [0] * count
+    def __call__(self, more: int) -> None:
+        self.moved += more
+        if self.moved > self.after_bytes:
+            raise KeyboardInterrupt
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_hundred_tasks_of_32_clients_come_back_each_as_its_own(served: Served) -> None:
-    if isinstance(served.store, S3Store):
-        return  # where the bytes lie changes nothing here
-    with workers(served, 3), ThreadPoolExecutor(32) as pool:
-        found = list(pool.map(lambda number: brought_back(served, number), range(TASKS)))
-    assert [row for row, _ in found] == [[f"p{number}"] for number in range(TASKS)]
-    assert {tuple(history) for _, history in found} == {
-        ("CREATED", "UPLOADING", "QUEUED", "PROCESSING", "COMPLETED")
-    }
+def test_a_large_file_is_gone_on_with_after_a_break(served: Served, tmp_path: Path) -> None:
+    path, block = tmp_path / "large.csv", b"name,email\nAda,ada@example.test\n" * 32_768
+    path.write_bytes(block * 120)
+    token = str(served.anna.headers["authorization"]).removeprefix("Bearer ")
+    client = TaskClient(url=served.url, token=token)
+    task_id = client.create("profile-my-data", {"primary": path}, {})["id"]
+
+    def send(moved: Moved) -> None:
+        PartSender(client=client, task_id=task_id, name="primary", path=path, moved=moved).send()
+
+    size = path.stat().st_size
+    with pytest.raises(KeyboardInterrupt):
+        send(Interrupted(after_bytes=size * 0.6))
+    arrived = client.ask("GET", f"/tasks/{task_id}/uploads/primary")["arrived"]
+    assert arrived
+    gone_on = Interrupted(after_bytes=float("inf"))
+    send(gone_on)
+    assert gone_on.moved == size
+    assert client.process(task_id)["status"] == "QUEUED"
+    stored = served.store.stream(task_input_key(served.anna_id, task_id, "primary"))
+    proof = hashlib.sha256()
+    for got in stored:
+        proof.update(got)
+    assert proof.hexdigest() == hashlib.sha256(block * 120).hexdigest()

@@ -336,6 +336,9 @@ def test_the_documentation_has_an_example_and_says_that_a_token_is_needed(api: A
             f"/tasks/{{task_id}}/{way}"
             for way in "upload-urls process downloads report events cancel retry".split()
         ),
+        *("/folders/policies", "/folders/policies/{folder_id}"),
+        *("/folders/policies/{folder_id}/toggle", "/destinations", "/files", "/backups/summary"),
+        *(f"/tasks/{{task_id}}/uploads/{{name}}{way}" for way in ("", "/part-urls", "/complete")),
     }
     assert said["components"]["schemas"]["TaskShown"]["examples"]
     assert said["paths"]["/tasks"]["post"]["security"] == [{"HTTPBearer": []}]

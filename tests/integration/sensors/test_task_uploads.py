@@ -130,7 +130,7 @@ def test_a_database_that_is_not_migrated_says_so(
     tasks: Place, instance: dg.DagsterInstance
 ) -> None:
     with tasks.postgres.connect() as connection:
-        connection.execute("DROP TABLE shq.task_history, shq.tasks")
+        connection.execute("DROP TABLE shq.task_history, shq.tasks CASCADE")
     with pytest.raises(NotMigratedError, match="outreach db migrate"):
         tick(tasks, instance)
 
