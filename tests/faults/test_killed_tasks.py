@@ -9,15 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from outreach_core.migrate import migrate
-from outreach_core.postgres import Postgres
 from outreach_core.task_sweep import WORKER_LOST, expire_tasks
 from outreach_core.tasks import HEARTBEAT_TIME, Task, TaskStatus
-from outreach_core.users import add_user
 from tests.faults.workplace import eventually
 from tests.integration.outreach_assets.tools.task_at_hand import TasksAtHand, clock
 
@@ -29,20 +25,6 @@ TWICE = [
     *(TaskStatus.QUEUED, TaskStatus.PROCESSING, TaskStatus.COMPLETED),
 ]
 LATER = HEARTBEAT_TIME + timedelta(seconds=1)
-
-
-@pytest.fixture
-def tasks(server: Postgres, tmp_path: Path) -> Iterator[TasksAtHand]:
-    name = f"tasks_{uuid4().hex[:12]}"
-    with server.connect(autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    postgres = server.database(name)
-    migrate(postgres)
-    with postgres.connect() as connection:
-        add_user(connection, "anna", is_operator=False, now=clock())
-    yield TasksAtHand(postgres=postgres, home=tmp_path)
-    with server.connect(autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @contextmanager

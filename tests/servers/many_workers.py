@@ -37,7 +37,6 @@ class ManyWorkers(OutreachDev):
 
     def __enter__(self) -> Self:
         with self._stack:
-            self._stack.callback(self._stopped)  # last: it waits for all that has this home
             port = self._stack.enter_context(redis(self.home))
             self.environment |= {
                 "CELERY_BROKER_URL": f"redis://127.0.0.1:{port}/0",
@@ -54,12 +53,13 @@ class ManyWorkers(OutreachDev):
             self._stack = self._stack.pop_all()
         return self
 
-    def _stopped(self) -> None:
-        if self.process is not None:
-            self.stop()
-
-    def __exit__(self, *_error: object) -> None:
-        self._stack.close()
+    def stop(self) -> int:
+        """All that was started beside Dagster first: its end is waited for as well."""
+        try:
+            self._stack.close()
+        finally:
+            code = super().stop()
+        return code
 
     def words(self) -> Sequence[str | Path]:
         return [
