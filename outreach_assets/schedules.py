@@ -13,9 +13,9 @@ from b2_resources.resource import B2Resource
 from outreach_assets.assets.asked_states import NO_ATTEMPTS, busy_states, requests_for
 from outreach_assets.jobs import (
     audit_export_job,
+    backup_database_drill_job,
     backup_database_job,
     backup_job,
-    backup_database_drill_job,
     export_failures_job,
     morning_report_job,
     refresh_tables_job,
