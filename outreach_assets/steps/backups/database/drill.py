@@ -10,7 +10,7 @@ from pathlib import Path
 
 from outreach_assets.steps.backups.database.restore import Restoring
 from outreach_assets.steps.backups.database.run import opened_shelf, set_up
-from outreach_assets.steps.backups.database.shelf import NEON, NoSuchBackupError
+from outreach_assets.steps.backups.database.shelf import NoSuchBackupError
 from outreach_assets.steps.backups.rclone import rclone_program
 from outreach_assets.steps.backups.run import Tell
 from outreach_assets.steps.private_duckdb import Duck, own_folder
@@ -18,6 +18,7 @@ from outreach_core.audit import write_event
 from outreach_core.drill_table import DrillResult, note_drill
 from outreach_core.embedded_postgres import EmbeddedPostgres
 from outreach_core.errors import OutreachError
+from outreach_core.policies import NEON
 from outreach_core.postgres import Postgres
 from outreach_core.settings import Settings
 

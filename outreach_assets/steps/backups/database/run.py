@@ -15,7 +15,7 @@ from threading import Event
 
 from outreach_assets.steps.backups.database.dump import dump
 from outreach_assets.steps.backups.database.receipt import Receipt
-from outreach_assets.steps.backups.database.shelf import NEON, Keep, Shelf
+from outreach_assets.steps.backups.database.shelf import Keep, Shelf
 from outreach_assets.steps.backups.job import BackupProgress, PlaceBusyError
 from outreach_assets.steps.backups.mover import Moved, Mover
 from outreach_assets.steps.backups.places import destination_place, rclone_for
@@ -30,6 +30,7 @@ from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
 from outreach_core.audit import open_log, write_event
 from outreach_core.destinations import all_destinations, destination_named
 from outreach_core.errors import OutreachError, RetryableError
+from outreach_core.policies import NEON
 from outreach_core.postgres import DatabaseUnreachableError, Postgres
 from outreach_core.settings import Settings
 
