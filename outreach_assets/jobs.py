@@ -5,11 +5,13 @@ from collections.abc import Iterable
 import dagster as dg
 
 from outreach_assets.assets.audit import AUDIT_EXPORT
+from outreach_assets.assets.backup_drill import BACKUP_DRILL
 from outreach_assets.assets.backup_neon import BACKUP_NEON, NEON_DRILL
 from outreach_assets.assets.backups import IS_DESTINATION
 from outreach_assets.assets.chain import chain
 from outreach_assets.assets.drill import RESTORE_DRILL
 from outreach_assets.assets.failures import EXPORTED_FAILURES
+from outreach_assets.assets.inbox import TASK_INBOX
 from outreach_assets.assets.morning import MORNING
 from outreach_assets.assets.observed_sources import observe_sources
 from outreach_assets.assets.retention import RETENTION
@@ -66,6 +68,9 @@ retention_job = _job(
     "retention_job", [RETENTION], "Snapshots beyond what is kept, removed for good."
 )
 process_task_job = _job(JOB, [TASK_OUTPUTS], "A task that waits, from its files to its results.")
+take_in_drops_job = _job(
+    "take_in_drops_job", [TASK_INBOX], "Files in people's inboxes made into tasks."
+)
 task_upkeep_job = _job(
     "task_upkeep_job",
     [TASK_UPKEEP],
@@ -78,6 +83,9 @@ backup_job = dg.define_asset_job(
     description="Folders to their destinations, by policy. One policy: `policy` in the run's "
     "configuration; one destination: select its asset.",
     executor_def=dg.in_process_executor,
+)
+backup_drill_job = _job(
+    "backup_drill_job", [BACKUP_DRILL], "Backed up files by dice, restored from each destination."
 )
 backup_database_job = _job(
     "backup_database_job", [BACKUP_NEON], "The database, as Parquet, to every destination."
@@ -106,8 +114,10 @@ JOBS = [
     morning_report_job,
     observe_sources_job,
     process_task_job,
+    take_in_drops_job,
     task_upkeep_job,
     backup_job,
+    backup_drill_job,
     backup_database_job,
     backup_database_drill_job,
 ]

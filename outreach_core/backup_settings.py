@@ -74,8 +74,14 @@ def _is_option(name: str, said: str) -> bool:
 
 
 TAKEN = (
-    *("aws_s3", "backblaze_b2", "scaleway", "local"),
-    *("neon", "neon_drill", "verified", "restore_drill"),
+    "aws_s3",
+    "backblaze_b2",
+    "scaleway",
+    "local",
+    "neon",
+    "neon_drill",
+    "verified",
+    "restore_drill",
 )
 """Names that a remote cannot have here: other destinations', and of assets beside them."""
 

@@ -24,8 +24,8 @@ RECORDED = """
         WHERE status IN ('pending', 'failed') ORDER BY path, changed_at DESC)
     SELECT path, CASE WHEN k.status = 'synced' THEN k.hash END,
            coalesce(k.status = 'deleted', false),
-           w.path IS NOT NULL AND (k.path IS NULL OR k.status = 'deleted'
-               OR (w.hash IS DISTINCT FROM k.hash AND w.changed_at > k.told_at))
+           w.path IS NOT NULL AND (k.path IS NULL OR (w.changed_at > k.told_at
+               AND (k.status = 'deleted' OR w.hash IS DISTINCT FROM k.hash)))
     FROM known k FULL JOIN waiting w USING (path)"""
 
 SAMPLE = """

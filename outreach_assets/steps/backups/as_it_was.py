@@ -5,7 +5,7 @@ Pure. Who lists and reads is restore_plan.py; how notes come about is in run_not
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from outreach_assets.steps.backups.run_notes import RunNote, Was
 from outreach_core.errors import PermanentError
@@ -47,7 +47,7 @@ class Held:
 
 def version_of(at: datetime) -> str:
     """As versions are written: their order is that of time."""
-    return f"{at:%Y%m%d%H%M%S}"
+    return f"{at.astimezone(UTC):%Y%m%d%H%M%S}"
 
 
 def sent_hashes(notes: Iterable[RunNote]) -> dict[str, frozenset[str]]:

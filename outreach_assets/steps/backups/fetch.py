@@ -38,25 +38,24 @@ class Offer:
 def fetch(
     kept: KeptFolder, offers: Mapping[str, Offer], folder: Path, reached: Callable[[Moved], None]
 ) -> dict[str, str]:
-    """Bring these into the folder; why, for those that are not whole there at the end.
-
-    Raises DestinationLostError when the destination has stopped answering.
-    """
+    """Bring these into the folder; why, for those that are not whole there at the end."""
     failed = {path: DAMAGED for path, offer in offers.items() if offer.is_other}
     wanted = {path: offer for path, offer in offers.items() if path not in failed}
     mover, into = Mover(kept.rclone, reached, _nobody_minds), with_links(folder)
+    lost: str | None = None
     try:
         for below in sorted({offer.kept.below for offer in wanted.values()}):
             paths = [path for path, offer in wanted.items() if offer.kept.below == below]
             mover.send(kept.fs(below), into, paths)
-    except RcloneError as error:
-        raise DestinationLostError(f"{kept.destination.name}: {error}") from None
+    except (RcloneError, DestinationLostError) as error:
+        lost = str(error)  # what has come until then is as good as any
     hashes = {path: offer.hashes for path, offer in wanted.items()}
     whole = whole_in(kept.rclone, into, hashes)
     lacking = hashes.keys() - whole.keys()
     arrived = {found["Path"] for found in listed_in(kept.rclone, into, lacking)} if lacking else {}
     for path in lacking:
-        failed[path] = kept.rclone.errors.get(path, DAMAGED if path in arrived else NOT_THERE)
+        unsaid = DAMAGED if path in arrived else lost or NOT_THERE
+        failed[path] = kept.rclone.errors.get(path, unsaid)
     return failed
 
 

@@ -147,20 +147,25 @@ def by_answer(
                 kept.rclone.stop()
             check_is_there(kept)
 
+    def hush() -> None:
+        has_answered.set()
+        for rclone in tuple(running):
+            rclone.stop()
+
     with ThreadPoolExecutor(len(destinations)) as threads:
         asked = {threads.submit(ask, one): one for one in destinations}
-        for answer in as_completed(asked):
-            one = asked[answer]
-            try:
-                answer.result()
-            except OutreachError as error:
-                refused[one.name] = str(error)
-                continue
-            has_answered.set()
-            for rclone in tuple(running):
-                rclone.stop()
-            rest = [d for d in destinations if d != one and d.name not in refused]
-            return [one, *rest], refused
+        try:
+            for answer in as_completed(asked):
+                one = asked[answer]
+                try:
+                    answer.result()
+                except OutreachError as error:
+                    refused[one.name] = str(error)
+                    continue
+                rest = [d for d in destinations if d != one and d.name not in refused]
+                return [one, *rest], refused
+        finally:
+            hush()
     raise NothingAnswersError(
         f"no destination has {wanted.folder_id!r} and answers: "
         + "; ".join(f"{name}: {why}" for name, why in sorted(refused.items()))

@@ -116,9 +116,8 @@ def restore_folder(path: Path) -> Iterator[RestoreFolder]:
     folder = RestoreFolder(path=path)
     try:
         yield folder
-        shutil.rmtree(folder.arriving, ignore_errors=True)
     finally:
-        if not folder.arriving.exists():
+        if not any(path.is_file() or path.is_symlink() for path in folder.arriving.rglob("*")):
             shutil.rmtree(work, ignore_errors=True)
         os.close(lock)
         if not was_there and not any(path.iterdir()):

@@ -121,9 +121,9 @@ def _versions(kept: KeptFolder) -> list[str]:
 
 
 def _taker(wanted: str | None) -> Callable[[str], bool]:
-    if wanted is None:
+    whole = normalize("NFC", (wanted or "").strip("/"))
+    if not whole:
         return lambda _: True
-    whole = normalize("NFC", wanted.strip("/"))
     names = {whole, whole + LINK}
 
     def takes(path: str) -> bool:

@@ -11,8 +11,8 @@ from pathlib import Path
 from outreach_assets.steps.backups.database.restore import Restoring
 from outreach_assets.steps.backups.database.run import opened_shelf, set_up
 from outreach_assets.steps.backups.database.shelf import NoSuchBackupError
+from outreach_assets.steps.backups.every_place import Tell
 from outreach_assets.steps.backups.rclone import rclone_program
-from outreach_assets.steps.backups.run import Tell
 from outreach_assets.steps.private_duckdb import Duck, own_folder
 from outreach_core.audit import write_event
 from outreach_core.drill_table import DrillResult, note_drill

@@ -16,6 +16,7 @@ from threading import Event
 from outreach_assets.steps.backups.database.dump import dump
 from outreach_assets.steps.backups.database.receipt import Receipt
 from outreach_assets.steps.backups.database.shelf import Keep, Shelf
+from outreach_assets.steps.backups.every_place import Tell
 from outreach_assets.steps.backups.job import BackupProgress, PlaceBusyError
 from outreach_assets.steps.backups.mover import Moved, Mover
 from outreach_assets.steps.backups.places import destination_place, rclone_for
@@ -25,7 +26,6 @@ from outreach_assets.steps.backups.rclone import (
     StoppedError,
     rclone_program,
 )
-from outreach_assets.steps.backups.run import Tell
 from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
 from outreach_core.audit import open_log, write_event
 from outreach_core.destinations import all_destinations, destination_named
@@ -184,6 +184,6 @@ def opened_shelf(
     destination = destination_named(settings, name)
     encrypted = settings.outreach_backup_passphrase is not None
     place = destination_place(settings, program, destination, NEON, encrypted=encrypted)
-    with rclone_for(settings, program, destination, place=place) as rclone:
+    with rclone_for(settings, program, destination, None, place) as rclone:
         mover = Mover(rclone, reached, lambda: None)
         yield Shelf(rclone=rclone, destination=destination, place=place, mover=mover)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from outreach_assets.steps.backups.as_it_was import UnknownTimeError
 from outreach_assets.steps.backups.kept import BothKindsError, NothingAnswersError
-from outreach_assets.steps.backups.rclone import NotThereError
+from outreach_assets.steps.backups.rclone import NotThereError, obscured
 from outreach_assets.steps.backups.restore import NothingToRestoreError
 from outreach_assets.steps.backups.restore_folder import CannotWriteError, InTheWayError
 from outreach_core.audit import command_event
@@ -20,7 +21,7 @@ from outreach_core.destinations import DestinationError
 from outreach_core.policy_table import add_policy, remove_policy
 from tests.backups import NOON, Backups, hashes_below
 from tests.servers.fault_proxy import Fault, FaultProxy
-from tests.servers.rclone_s3 import RcloneS3
+from tests.servers.rclone_s3 import REGION, RcloneS3, rclone_binary
 
 ODD = ["#h ", "; s", "new\nline", "ü", "u\u0308", "Ю/🐈", "日本/語", "ع", "{a}[b]*?", " x", ".hid"]
 DEAD = "http://127.0.0.1:9"
@@ -54,6 +55,46 @@ def test_everything_comes_back_whatever_its_name_and_a_second_time_nothing_is_fe
             assert sorted(to.iterdir()) == sorted(
                 to / path.name for path in backups.source.iterdir()
             )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_plain_rclone_brings_everything_back_without_us(
+    backups: Backups, tmp_path: Path, *, encrypted: bool
+) -> None:
+    for name in (*ODD, "empty"):
+        backups.source.joinpath(name).parent.mkdir(exist_ok=True)
+        backups.source.joinpath(name).write_text("" if name == "empty" else name)
+    backups.source.joinpath("link").symlink_to("empty")
+    backups.patch.setenv("OUTREACH_BACKUP_PASSPHRASE", "correct horse battery")
+    backups.given_policy(destinations=("aws_s3",), encrypted=encrypted)
+    with RcloneS3(tmp_path / "s3", "aws") as server:
+        backups.given_bucket("aws_s3", server.endpoint, server, "aws/pre")
+        assert backups.run()["aws_s3"].is_done
+        # The words of docs/operations.md.
+        says = {
+            "TO_TYPE": "s3",
+            "TO_PROVIDER": "Other",
+            "TO_ENDPOINT": server.endpoint,
+            "TO_REGION": REGION,
+            "TO_ACCESS_KEY_ID": server.key_id,
+            "TO_SECRET_ACCESS_KEY": server.application_key,
+            "VAULT_TYPE": "crypt",
+            "VAULT_REMOTE": "to:aws/pre/docs/encrypted/files",
+            "VAULT_FILENAME_ENCRYPTION": "off",
+            "VAULT_DIRECTORY_NAME_ENCRYPTION": "false",
+            "VAULT_SUFFIX": "none",
+            "VAULT_PASSWORD": obscured(rclone_binary(), "correct horse battery"),
+        }
+        place = "vault:" if encrypted else "to:aws/pre/docs/files"
+        words = ["copy", "--no-unicode-normalization", place, f":local,links=true:{tmp_path}/back"]
+        subprocess.run(
+            [rclone_binary(), "--config", "", *words],
+            env={f"RCLONE_CONFIG_{name}": value for name, value in says.items()},
+            check=True,
+        )
+    assert hashes_below(tmp_path / "back") == backups.hashes()
+    assert tmp_path.joinpath("back/link").readlink() == Path("empty")
 
 
 def test_a_folder_or_a_file_is_restored_by_whole_names(backups: Backups, tmp_path: Path) -> None:
