@@ -102,6 +102,22 @@ def test_old_versions_go_only_when_a_newer_one_is_whole_there(backups: DatabaseB
     assert backups.versions() == ["20260506030201", "20260509030201"]
 
 
+def test_a_key_that_may_not_delete_leaves_the_backup_there_and_says_so(
+    backups: DatabaseBackups, tmp_path: Path
+) -> None:
+    backups.patch.setenv("OUTREACH_BACKUP_DATABASE_KEEP", "1")
+    backups.patch.setenv("OUTREACH_BACKUP_DATABASE_KEEP_DAYS", "0")
+    with RcloneS3(tmp_path / "s3", "aws") as server, FaultProxy(server) as proxy:
+        backups.given_bucket("aws_s3", proxy.endpoint, server, "aws")
+        backups.back_up("aws_s3")
+        proxy.script("DELETE", "/neon/", *[Fault.ERROR_500] * 40)
+        _, outcomes = backups.back_up("aws_s3", now=NOW + A_DAY)
+    assert "20260505030201 is there, but older" in str(outcomes["aws_s3"].error)
+    assert not outcomes["aws_s3"].may_pass
+    found = tmp_path.glob("s3/aws/neon/*/manifest.json")
+    assert sorted(path.parent.name for path in found) == ["20260504030201", "20260505030201"]
+
+
 def test_what_is_kept_is_kept_by_number_and_by_days() -> None:
     versions = [f"{NOW + day * A_DAY:%Y%m%d%H%M%S}" for day in range(10)]
     later = NOW + 9 * A_DAY
