@@ -57,6 +57,9 @@ _ONE_PART = re.compile(r"[a-z0-9][a-z0-9-]*")
 NEWEST_REPORT_KEY = "reports/morning.html"
 """The newest morning page: where people look."""
 
+RUN_LOGS_PREFIX = "run-logs"
+"""Below it Dagster names its own keys: what runs have printed."""
+
 AUDIT_PREFIX = "audit/"
 _AUDIT = re.compile(r"audit/\d{4}/\d{2}/audit_(?P<day>\d{8})\.parquet")
 

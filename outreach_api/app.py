@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from outreach_api import file_routes, part_routes, task_routes
+from outreach_api import backup_routes, file_routes, part_routes, policy_routes, task_routes
 from outreach_api.collaborators import Collaborators
 from outreach_api.doors import Doors
 from outreach_api.event_routes import events_router
@@ -22,6 +22,9 @@ DESCRIPTION = """Hand in a file, get a report and a cleaned file back.
    parts: `POST /tasks/{id}/uploads/{name}`, `…/part-urls`, `…/complete`.
 3. `POST /tasks/{id}/process`, then watch `GET /tasks/{id}` or `GET /tasks/{id}/events`.
 4. `GET /tasks/{id}/downloads` or `GET /tasks/{id}/report`.
+
+Administrators also say which folders are backed up where (`/folders/policies`), and see how that
+goes (`/files`, `/backups/summary`).
 
 Every request carries `Authorization: Bearer …`. Whatever is no success is answered
 `{"detail", "error_code", "context"}`.
@@ -57,6 +60,8 @@ def create_app(collaborators: Collaborators) -> FastAPI:
         file_routes.router,
         part_routes.router,
         events_router(),
+        policy_routes.router,
+        backup_routes.router,
         service_router(meters),
     ):
         app.include_router(router, dependencies=[SHOWN_BEARER])

@@ -34,6 +34,20 @@ class OfferedTool:
     """Raises WrongParametersError."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class OfferedDestination:
+    """A place for backups as policies may name it. How anything gets there is not known here."""
+
+    place: str
+    """The bucket and prefix, or the folder; empty when it is not set up."""
+
+    missing: str | None
+    """What must be set first."""
+
+    unreachable: Callable[[], str | None]
+    """Why it does not answer now; None when it does. Takes seconds."""
+
+
 class TaskQueue(Protocol):
     """Starts the work on a task that waits, so that nobody need wait for the next sweep."""
 
@@ -94,6 +108,7 @@ class Collaborators:
     signing: SigningStore
     parts: PartUploads
     tools: Mapping[str, OfferedTool]
+    destinations: Mapping[str, OfferedDestination] = field(default_factory=dict)
     queue: TaskQueue = field(default_factory=SweptQueue)
     local_files: LocalFiles | None = None
     """None where a bucket takes the files itself."""

@@ -43,7 +43,8 @@ TASK_EXAMPLE: dict[str, JsonValue] = {
 }
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
+    """The text. Raises ValueError for one that is not."""
     if NOT_IN_TEXT.search(value):
         raise ValueError("holds a control character or half a character")
     return value
@@ -81,7 +82,7 @@ class FileWanted(Strict):
     filename: Annotated[
         str,
         Field(min_length=1, max_length=255, examples=["leads june.csv"]),
-        AfterValidator(_plain),
+        AfterValidator(plain),
     ]
     """What you call it; shown again, and used for nothing."""
 

@@ -70,6 +70,13 @@ class StorageMode(StrEnum):
     HYBRID = "hybrid"
 
 
+class RunLogsPlace(StrEnum):
+    """Where what runs print is kept."""
+
+    LOCAL = "local"
+    BUCKET = "bucket"
+
+
 def _secret(value: SecretStr, check: str) -> SecretStr:
     getattr(setting_values, check)(value.get_secret_value())
     return value
@@ -123,6 +130,7 @@ class Settings(BackupSettings):
     outreach_dagster_postgres_url: (
         Annotated[SecretStr, AfterValidator(lambda v: _secret(v, "direct_url"))] | None
     ) = None
+    outreach_run_logs: Annotated[RunLogsPlace, _word(RunLogsPlace)] = RunLogsPlace.LOCAL
     outreach_states_per_run: int | None = Field(default=None, ge=1)
     outreach_duckdb_memory_mb: int = Field(default=400, ge=64)
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
@@ -155,6 +163,10 @@ class Settings(BackupSettings):
     outreach_retention_schedule: Schedule = "45 5 * * sat"
     outreach_morning_report_schedule: Schedule = "0 7 * * *"
     outreach_task_upkeep_schedule: Schedule = "25 * * * *"
+    outreach_backup_database_schedule: Schedule = "15 3 * * *"
+    outreach_backup_database_drill_schedule: Schedule = "45 5 * * sun"
+    outreach_backup_schedule: Schedule = "15 1 * * *"
+    outreach_backup_drill_schedule: Schedule = "30 5 * * sun"
 
     outreach_api_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = (
         "http://127.0.0.1:8000"
@@ -226,6 +238,12 @@ class Settings(BackupSettings):
                 variables=("STORAGE_MODE", *names),
                 found=f"STORAGE_MODE is {self.storage_mode} and needs a bucket",
                 cure=f"set {', '.join(names)}, or STORAGE_MODE=local",
+            )
+        if self.outreach_run_logs is RunLogsPlace.BUCKET and self.b2_bucket is None:
+            yield SettingProblem(
+                variables=("OUTREACH_RUN_LOGS", "B2_BUCKET"),
+                found="OUTREACH_RUN_LOGS is bucket and there is none",
+                cure=f"set {', '.join(n.upper() for n in B2_PARTS)}, or OUTREACH_RUN_LOGS=local",
             )
         if self.outreach_b2_event_secret and self.store_mode is StorageMode.LOCAL:
             yield SettingProblem(

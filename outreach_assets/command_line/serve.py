@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,12 @@ from outreach_core.errors import SettingsError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from outreach_api.collaborators import B2Events, Collaborators, OfferedTool
+    from outreach_api.collaborators import (
+        B2Events,
+        Collaborators,
+        OfferedDestination,
+        OfferedTool,
+    )
     from outreach_core.settings import Settings
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -92,6 +98,7 @@ def collaborators_of(settings: "Settings") -> "Collaborators":
         signing=signing,
         parts=parts,
         tools=offered_tools(),
+        destinations=offered_destinations(settings),
         queue=DagsterQueue(settings.outreach_ui_url),
         local_files=local,
         b2_events=_b2_events(settings),
@@ -129,6 +136,20 @@ def offered_tools() -> Mapping[str, "OfferedTool"]:
         return OfferedTool(manifest=tool.as_json(), check=check)
 
     return {tool.id: offered(tool) for tool in TOOLS}
+
+
+def offered_destinations(settings: "Settings") -> Mapping[str, "OfferedDestination"]:
+    """The destinations as the API offers them, by name."""
+    from outreach_api.collaborators import OfferedDestination  # noqa: PLC0415
+    from outreach_assets.steps.backups.places import unreachable  # noqa: PLC0415
+    from outreach_core.destinations import all_destinations  # noqa: PLC0415
+
+    return {
+        name: OfferedDestination(
+            place=one.root, missing=one.missing, unreachable=partial(unreachable, settings, one)
+        )
+        for name, one in all_destinations(settings).items()
+    }
 
 
 def _check_database(settings: "Settings") -> None:
