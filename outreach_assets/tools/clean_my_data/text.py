@@ -62,8 +62,8 @@ def without_null_words(value: str, words: Sequence[str]) -> str:
     if not words:
         return value
     listed = ", ".join(literal(word.lower()) for word in words)
-    # Lower case can be longer than upper: İ is two letters then.
-    longest = 2 * max(len(word.encode()) for word in words)
+    # In UTF-8 a capital letter can take three times the bytes of the small one: the Kelvin sign.
+    longest = 3 * max(len(word.encode()) for word in words)
     return (
         f"CASE WHEN strlen({value}) <= {longest} AND lower({value}) IN ({listed}) "
         f"THEN NULL ELSE {value} END"
