@@ -2,7 +2,8 @@
 
     .venv/bin/python bench/backup.py [files]
 
-Seconds of: `rclone copy` and ours, both first runs; `rclone check` and ours with nothing changed.
+Seconds of: `rclone copy` and ours, both first runs; `rclone check` and ours with nothing changed;
+everything copied back by `rclone copy`, and restored by us, proven by hash.
 The S3 server is rclone's own on this machine; what it takes is in every figure.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from outreach_assets.steps.backups.restore import Restore
 from outreach_assets.steps.backups.run import BackupRun
 from outreach_core.audit import command_event
 from outreach_core.embedded_postgres import EmbeddedPostgres
@@ -84,8 +86,9 @@ def main(count: int) -> None:
         policy = FolderPolicy(folder_id="b", name="B", path=str(source), destinations=("aws_s3",))
         add_policy(postgres, policy, command_event)
 
-        def rclone(command: str) -> None:
-            words = [rclone_binary(), command, "--config", "", str(source), "to:plain/b/files"]
+        def rclone(command: str, *places: str) -> None:
+            places = places or (str(source), "to:plain/b/files")
+            words = [rclone_binary(), command, "--config", "", *places]
             subprocess.run(words, check=True, capture_output=True)
 
         def ours() -> None:
@@ -100,8 +103,22 @@ def main(count: int) -> None:
             if not outcome.is_done:
                 raise SystemExit(f"not done: {outcome}")
 
+        def our_restore() -> None:
+            restored = Restore(
+                postgres=postgres,
+                settings=load_settings(),
+                folder_id="b",
+                to=base / "ours-back",
+                progress=Quiet(),
+                event=command_event,
+            ).run()
+            if restored.fetched != {"aws_s3": count}:
+                raise SystemExit(f"not restored: {restored}")
+
         plain_copy, our_copy = seconds(lambda: rclone("copy")), seconds(ours)
         checks = [(seconds(lambda: rclone("check")), seconds(ours)) for _ in range(3)]
+        plain_back = seconds(lambda: rclone("copy", "to:plain/b/files", str(base / "plain-back")))
+        our_back = seconds(our_restore)
         plain_check, our_second = (sorted(side)[1] for side in zip(*checks, strict=True))
     print(
         f"{count:,} files: rclone copy {plain_copy:.1f} s, ours with every status {our_copy:.1f} s"
@@ -111,6 +128,8 @@ def main(count: int) -> None:
         f"nothing changed: rclone check {plain_check:.1f} s, ours {our_second:.1f} s (medians of 3)"
     )
     print(f"  {our_second / plain_check:.2f} x (at most 1.15)")
+    print(f"all of it back: rclone copy {plain_back:.1f} s, ours proven by hash {our_back:.1f} s")
+    print(f"  {our_back / plain_back:.2f} x")
 
 
 if __name__ == "__main__":

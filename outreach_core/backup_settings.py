@@ -4,6 +4,7 @@
 bucket (with a prefix behind it), an address, a key, and options that all destinations know.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from outreach_core.setting_values import THIS_MACHINE, bucket_name, key_prefix, region_name
 
+SHORTEST_PASSPHRASE = 12
 OPTIONS = "storage_class, bandwidth, transfers"
 BANDWIDTH = re.compile(r"\d+(\.\d+)?[BKMGT]?(:(off|\d+(\.\d+)?[BKMGT]?))?|off")
 
@@ -71,6 +73,24 @@ def _is_option(name: str, said: str) -> bool:
     return False
 
 
+TAKEN = (
+    "aws_s3",
+    "backblaze_b2",
+    "scaleway",
+    "local",
+    "neon",
+    "neon_drill",
+    "verified",
+    "restore_drill",
+)
+"""Names that a remote cannot have here: other destinations', and of assets beside them."""
+
+
+def asset_name(destination: str) -> str:
+    """A destination's name in the graph, where only letters, digits and _ can be."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", destination)
+
+
 def remotes(value: object) -> object:
     """`name:path` of each remote, with commas between them."""
     if not isinstance(value, str):
@@ -80,14 +100,38 @@ def remotes(value: object) -> object:
         name, colon, path = one.strip().partition(":")
         if not colon or not re.fullmatch(r"[A-Za-z0-9_][\w .+@-]*", name) or name in found:
             raise ValueError("expected name:path of each remote, such as dropbox:backups")
+        if asset_name(name) in (*TAKEN, *map(asset_name, found)):
+            raise ValueError(f"{name} is too near to another's name: call that remote otherwise")
         found[name] = path.strip("/")
     return found
+
+
+def passphrase(value: SecretStr) -> SecretStr:
+    """What people can write down, and nobody guesses."""
+    said = value.get_secret_value()
+    if len(said) < SHORTEST_PASSPHRASE or not said.isprintable():
+        raise ValueError(f"expected {SHORTEST_PASSPHRASE} or more letters, digits and signs")
+    return value
+
+
+def drive_token(value: SecretStr) -> SecretStr:
+    """What `rclone authorize drive` printed."""
+    try:
+        said = json.loads(value.get_secret_value())
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or not said.get("refresh_token"):
+        raise ValueError(
+            'expected the JSON that `rclone authorize "drive"` prints, with a refresh_token'
+        )
+    return value
 
 
 Bucket = Annotated[str, AfterValidator(bucket_and_prefix)] | None
 Endpoint = Annotated[str, AfterValidator(s3_endpoint)] | None
 Region = Annotated[str, AfterValidator(region_name)] | None
 Options = Annotated[Mapping[str, str], NoDecode, BeforeValidator(options)]
+Passphrase = Annotated[SecretStr, AfterValidator(passphrase)] | None
 Remotes = Annotated[Mapping[str, str], NoDecode, BeforeValidator(remotes)]
 
 
@@ -119,6 +163,17 @@ class BackupSettings(BaseSettings):
     outreach_backup_local_options: Options = Field(default_factory=dict)
     outreach_backup_remotes: Remotes = Field(default_factory=dict)
     outreach_backup_remotes_options: Options = Field(default_factory=dict)
+
+    outreach_backup_database_keep: int = Field(default=14, ge=1)
+    outreach_backup_database_keep_days: int = Field(default=30, ge=0, le=36500)
+    outreach_backup_passphrase: Passphrase = None
+    outreach_backup_salt: Passphrase = None
+    outreach_google_drive_service_account_file: Path | None = None
+    outreach_google_drive_token: Annotated[SecretStr, AfterValidator(drive_token)] | None = None
+    outreach_google_drive_client_id: str | None = None
+    outreach_google_drive_client_secret: SecretStr | None = None
+    outreach_google_drive_root_folder_id: str | None = None
+    outreach_google_drive_team_drive: str | None = None
 
     outreach_rclone: Path | None = None
     outreach_rclone_config: Path | None = None

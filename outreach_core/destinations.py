@@ -60,13 +60,9 @@ class Destination:
 
     limits: Limits = Limits()
 
-    def files_of(self, folder_id: str) -> str:
-        """Where the newest files of a policy lie, without the remote's name."""
-        return _joined(self.root, folder_id, "files")
-
-    def versions_of(self, folder_id: str, version: str) -> str:
-        """Where a run puts what it replaces or removes."""
-        return _joined(self.root, folder_id, "versions", version)
+    def folder_of(self, folder_id: str, *, encrypted: bool) -> str:
+        """Where all of a policy lies, without the remote's name: `files`, `versions` and `runs`."""
+        return _joined(self.root, folder_id, "encrypted" if encrypted else "")
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -4,14 +4,28 @@ Whole listings are copied in and judged by one statement each, so that a million
 problem. Who lists and who copies is in outreach_assets/steps/backups/back_up.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from outreach_core.postgres import Connection, Postgres
+from outreach_core.file_statements import (
+    CAME_OF_IT,
+    COUNTS,
+    DAMAGED_IS_NOT_THERE,
+    DROP_TWINS,
+    LISTED,
+    NOT_IN_SOURCE,
+    NOTE_GONE,
+    NOTE_REMOVED,
+    NOTE_SENT,
+    NOTE_SOURCE,
+    NOTE_UNREACHABLE,
+    TO_SEND,
+)
+from outreach_core.postgres import Connection, Database
 
 
 class FileStatus(StrEnum):
@@ -47,6 +61,9 @@ class Place:
     root: str
     """What `remote_path` begins with."""
 
+    passphrase_mark: str | None = None
+    """Of what its files are encrypted with; None where they are not."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
@@ -57,117 +74,30 @@ class Difference:
 
     same: int
     unreadable: int
-    to_send: Sequence[tuple[str, int]]
-    """Path and size."""
-
+    to_send: Sequence[ListedFile]
     to_replace: Sequence[str]
     """Those of them that the destination has with other content."""
+
+    to_prove: Mapping[str, tuple[str, str]]
+    """Those that may be there already, encrypted: their hash, and that of what is there."""
+
+    damaged: Sequence[str]
+    """Those whose bytes were found to be others than the destination says."""
 
     not_in_source: Sequence[str]
     """The destination has them, the source does not."""
 
+    def without(self, paths: Collection[str]) -> Self:
+        """The same, but for files that need not be sent."""
+        return replace(
+            self,
+            to_send=[file for file in self.to_send if file.path not in paths],
+            to_replace=[path for path in self.to_replace if path not in paths],
+        )
 
-LISTED = """
-    CREATE TEMP TABLE {} (path text NOT NULL, size_bytes bigint NOT NULL, hash text)
-    ON COMMIT DROP"""
 
-SAME = "d.hash = s.hash AND d.size_bytes = s.size_bytes"
-
-# What the table says is true as soon as this is committed: what is not there is pending.
-NOTE_SOURCE = f"""
-    INSERT INTO shq.file_destinations AS f
-        (folder_id, destination, path, status, size_bytes, hash, remote_path, error, attempts,
-         synced_at, proven_at, changed_at)
-    SELECT %(folder_id)s, %(destination)s, s.path,
-           CASE WHEN {SAME} THEN 'synced' WHEN s.hash IS NULL THEN 'failed' ELSE 'pending' END,
-           s.size_bytes, s.hash,
-           CASE WHEN d.path IS NOT NULL THEN %(root)s || '/' || s.path END,
-           CASE WHEN s.hash IS NULL THEN 'the source cannot be read' END,
-           (s.hash IS NULL)::int,
-           CASE WHEN {SAME} THEN %(now)s::timestamptz END,
-           CASE WHEN {SAME} THEN %(now)s::timestamptz END,
-           %(now)s
-    FROM listed_source s LEFT JOIN listed_destination d USING (path)
-    ON CONFLICT (folder_id, destination, path) DO UPDATE SET
-        status = EXCLUDED.status, size_bytes = EXCLUDED.size_bytes, hash = EXCLUDED.hash,
-        remote_path = EXCLUDED.remote_path,
-        error = CASE WHEN EXCLUDED.status = 'pending' THEN f.error ELSE EXCLUDED.error END,
-        attempts = CASE EXCLUDED.status WHEN 'synced' THEN 0
-                   ELSE f.attempts + EXCLUDED.attempts END,
-        synced_at = CASE WHEN f.status = 'synced' AND f.hash = EXCLUDED.hash
-                         THEN f.synced_at ELSE coalesce(EXCLUDED.synced_at, f.synced_at) END,
-        proven_at = coalesce(EXCLUDED.proven_at, f.proven_at),
-        changed_at = CASE WHEN (f.status, f.hash) IS NOT DISTINCT FROM
-                               (EXCLUDED.status, EXCLUDED.hash)
-                          THEN f.changed_at ELSE EXCLUDED.changed_at END"""  # noqa: S608
-
-# Rows whose file neither side has: it was removed while nobody looked, or never got there.
-NOTE_GONE = """
-    UPDATE shq.file_destinations f
-    SET status = 'deleted', remote_path = NULL, error = NULL, changed_at = %(now)s
-    WHERE folder_id = %(folder_id)s AND destination = %(destination)s AND status <> 'deleted'
-      AND NOT EXISTS (SELECT FROM listed_source s WHERE s.path = f.path)
-      AND NOT EXISTS (SELECT FROM listed_destination d WHERE d.path = f.path)
-      AND NOT EXISTS (SELECT FROM unnest(%(unread)s::text[]) u WHERE starts_with(f.path, u))"""
-
-COUNTS = f"""
-    SELECT count(*), count(*) FILTER (WHERE {SAME}), count(*) FILTER (WHERE s.hash IS NULL)
-    FROM listed_source s LEFT JOIN listed_destination d USING (path)"""  # noqa: S608
-
-TO_SEND = f"""
-    SELECT s.path, s.size_bytes, d.path IS NOT NULL
-    FROM listed_source s LEFT JOIN listed_destination d USING (path)
-    WHERE s.hash IS NOT NULL AND ({SAME}) IS NOT TRUE ORDER BY s.path"""  # noqa: S608
-
-NOT_IN_SOURCE = """
-    SELECT path FROM listed_destination d
-    WHERE NOT EXISTS (SELECT FROM listed_source s WHERE s.path = d.path)
-      AND NOT EXISTS (SELECT FROM unnest(%(unread)s::text[]) u WHERE starts_with(d.path, u))
-    ORDER BY path"""
-
-NOTE_SENT = """
-    UPDATE shq.file_destinations f
-    SET status = CASE WHEN d.hash = f.hash THEN 'synced' ELSE 'failed' END,
-        remote_path = CASE WHEN d.path IS NOT NULL THEN %(root)s || '/' || f.path END,
-        error = CASE WHEN d.hash = f.hash THEN NULL
-                     ELSE coalesce(t.error, %(unsaid)s) END,
-        attempts = CASE WHEN d.hash = f.hash THEN 0 ELSE f.attempts + 1 END,
-        synced_at = CASE WHEN d.hash = f.hash THEN %(now)s ELSE f.synced_at END,
-        proven_at = CASE WHEN d.hash = f.hash THEN %(now)s ELSE f.proven_at END,
-        changed_at = %(now)s
-    FROM tried t LEFT JOIN listed_destination d USING (path)
-    WHERE f.folder_id = %(folder_id)s AND f.destination = %(destination)s AND f.path = t.path"""
-
-NOTE_REMOVED = """
-    UPDATE shq.file_destinations f
-    SET status = CASE WHEN d.path IS NULL THEN 'deleted' ELSE 'failed' END,
-        remote_path = CASE WHEN d.path IS NULL THEN NULL ELSE f.remote_path END,
-        error = CASE WHEN d.path IS NOT NULL
-                     THEN 'the source has it no more, and it could not be removed' END,
-        changed_at = %(now)s
-    FROM unnest(%(removed)s::text[]) AS r (path) LEFT JOIN listed_destination d USING (path)
-    WHERE f.folder_id = %(folder_id)s AND f.destination = %(destination)s AND f.path = r.path"""
-
-CAME_OF_IT = """
-    SELECT count(*) FILTER (WHERE d.hash = f.hash),
-           coalesce(sum(f.size_bytes) FILTER (WHERE d.hash = f.hash), 0)::bigint,
-           (SELECT count(*) FROM unnest(%(removed)s::text[]) AS r (path)
-            WHERE NOT EXISTS (SELECT FROM listed_destination l WHERE l.path = r.path))
-    FROM tried t JOIN shq.file_destinations f
-         ON f.folder_id = %(folder_id)s AND f.destination = %(destination)s AND f.path = t.path
-    LEFT JOIN listed_destination d ON d.path = t.path"""
-
-# The destination could not be asked: what it was proven to hold stays true for the same content.
-NOTE_UNREACHABLE = """
-    INSERT INTO shq.file_destinations AS f
-        (folder_id, destination, path, status, size_bytes, hash, error, attempts, changed_at)
-    SELECT %(folder_id)s, %(destination)s, s.path, 'failed', s.size_bytes, s.hash,
-           CASE WHEN s.hash IS NULL THEN 'the source cannot be read' ELSE %(error)s END, 1, %(now)s
-    FROM listed_source s
-    ON CONFLICT (folder_id, destination, path) DO UPDATE SET
-        status = 'failed', size_bytes = EXCLUDED.size_bytes, hash = EXCLUDED.hash,
-        error = EXCLUDED.error, attempts = f.attempts + 1, changed_at = EXCLUDED.changed_at
-        WHERE NOT (f.status = 'synced' AND f.hash IS NOT DISTINCT FROM EXCLUDED.hash)"""
+PROVEN_DAYS = 30
+"""So long a proof by bytes counts as one."""
 
 SUMMARY = """
     SELECT folder_id, destination, count(*) FILTER (WHERE status = 'pending'),
@@ -175,6 +105,8 @@ SUMMARY = """
            count(*) FILTER (WHERE status = 'deleted'),
            coalesce(sum(size_bytes) FILTER (WHERE status = 'synced'), 0)::bigint,
            max(synced_at), max(proven_at),
+           count(*) FILTER (WHERE status = 'synced'
+                            AND bytes_proven_at > now() - make_interval(days => %s)),
            (array_agg(error ORDER BY changed_at DESC, path) FILTER (WHERE status = 'failed'))[1]
     FROM shq.file_destinations GROUP BY folder_id, destination ORDER BY folder_id, destination"""
 
@@ -195,8 +127,16 @@ class PlaceSummary(NamedTuple):
     proven_at: datetime | None
     """When the last of them was found there by its hash."""
 
+    bytes_proven: int
+    """So many were read and found right within PROVEN_DAYS."""
+
     error: str | None
     """Why the newest of the failed ones failed."""
+
+    @property
+    def bytes_share(self) -> float | None:
+        """Of the files that are there, those whose bytes were proven; None when none is there."""
+        return self.bytes_proven / self.synced if self.synced else None
 
 
 ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -227,6 +167,30 @@ def folders_among(connection: Connection, paths: Sequence[str]) -> list[str]:
     return [path for (path,) in rows]
 
 
+def copy_in_bytes(connection: Connection, read: Iterable[tuple[str, str]]) -> None:
+    """Files whose bytes were read at the destination, and their hashes, into `bytes_read`."""
+    connection.execute("CREATE TEMP TABLE bytes_read (path text, hash text) ON COMMIT DROP")
+    with connection.cursor().copy("COPY bytes_read FROM STDIN") as copy:
+        for row in read:
+            copy.write_row(row)
+    connection.execute("ANALYZE bytes_read")
+
+
+def drop_twins(connection: Connection) -> list[str]:
+    """Paths that `listed_source` has more than once; it has one without a hash of each then."""
+    return [path for (path,) in connection.execute(DROP_TWINS)]
+
+
+def note_problem(connection: Connection, place: Place, paths: Sequence[str], problem: str) -> None:
+    """Say more closely why these have failed."""
+    if paths:
+        connection.execute(
+            "UPDATE shq.file_destinations SET error = %s "
+            "WHERE folder_id = %s AND destination = %s AND path = ANY(%s)",
+            (problem, place.folder_id, place.destination, list(paths)),
+        )
+
+
 def note_listings(
     connection: Connection, place: Place, *, unread: Sequence[str], now: datetime
 ) -> Difference:
@@ -235,16 +199,20 @@ def note_listings(
     `unread`: how paths begin that the source could not list, so that nobody knows of them.
     """
     values = {**vars(place), "unread": list(unread), "now": now}
+    copy_in_bytes(connection, ())
+    connection.execute(DAMAGED_IS_NOT_THERE.format("listed_source").encode(), values)
     connection.execute(NOTE_SOURCE, values)
     connection.execute(NOTE_GONE, values)
     counts = connection.execute(COUNTS).fetchone() or (0, 0, 0)
-    send = connection.execute(TO_SEND).fetchall()
+    send = connection.execute(TO_SEND, values).fetchall()
     return Difference(
         files=counts[0],
         same=counts[1],
         unreadable=counts[2],
-        to_send=[(path, size) for path, size, _ in send],
-        to_replace=[path for path, _, is_there in send if is_there],
+        to_send=[ListedFile(*row[:3]) for row in send],
+        to_replace=[row[0] for row in send if row[3]],
+        to_prove={row[0]: (row[2], row[4]) for row in send if row[4]},
+        damaged=[row[0] for row in send if row[5]],
         not_in_source=[path for (path,) in connection.execute(NOT_IN_SOURCE, values)],
     )
 
@@ -263,7 +231,7 @@ def note_tried(
     unsaid: str,
     now: datetime,
 ) -> tuple[int, int, int]:
-    """Record what came of an attempt, by what the listing copied in as `listed_destination` has.
+    """Record what came of an attempt, by `listed_destination` and `bytes_read`, both copied in.
 
     `sent`: each path with what was said of it, if anything; `unsaid` is for those of which nothing
     was. How many are there now, their bytes, and how many of the removed are not.
@@ -274,6 +242,7 @@ def note_tried(
             copy.write_row(row)
     connection.execute("ANALYZE tried")
     values = {**vars(place), "removed": list(removed), "unsaid": unsaid, "now": now}
+    connection.execute(DAMAGED_IS_NOT_THERE.format("tried").encode(), values)
     connection.execute(NOTE_SENT, values)
     connection.execute(NOTE_REMOVED, values)
     return connection.execute(CAME_OF_IT, values).fetchone() or (0, 0, 0)
@@ -289,7 +258,7 @@ def has_synced_files(connection: Connection, place: Place) -> bool:
     return row is not None
 
 
-def place_summaries(postgres: Postgres) -> list[PlaceSummary]:
+def place_summaries(postgres: Database) -> list[PlaceSummary]:
     """All policies and destinations that anything is known of, also of removed policies."""
     with postgres.connect() as connection:
-        return [PlaceSummary(*row) for row in connection.execute(SUMMARY)]
+        return [PlaceSummary(*row) for row in connection.execute(SUMMARY, (PROVEN_DAYS,))]

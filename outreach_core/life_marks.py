@@ -5,6 +5,8 @@ knows that whoever made it is gone. For one machine; what several share is claim
 """
 
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,3 +45,22 @@ def sweep_dead(folder: Path) -> Iterator[str]:
             mark.unlink(missing_ok=True)
         finally:
             os.close(lock)
+
+
+@contextmanager
+def living_folder(parent: Path, kind: str) -> Iterator[Path]:
+    """An empty folder below the parent, gone with the block.
+
+    What others that were killed left beside it is removed.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for dead in sweep_dead(parent):
+        shutil.rmtree(parent / dead, ignore_errors=True)
+    name = f"{kind}-{secrets.token_hex(8)}"
+    with marked_alive(parent, name):
+        folder = parent / name
+        try:
+            folder.mkdir(mode=0o700)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ Pure. Where policies are kept is in policy_table.py; what a destination is, in d
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from unicodedata import normalize
 
 from outreach_core.errors import PermanentError
@@ -22,7 +23,7 @@ class Source(StrEnum):
     """Keys of the project's own object store."""
 
     GOOGLE_DRIVE = "google_drive"
-    """A folder of Google Drive; the policy's folder id is the id that Drive gave it."""
+    """A folder of Google Drive, by its path from OUTREACH_GOOGLE_DRIVE_ROOT_FOLDER_ID on."""
 
     REMOTE = "remote"
     """A remote of the rclone configuration that OUTREACH_RCLONE_CONFIG names: `name:path`."""
@@ -62,6 +63,11 @@ class FolderPolicy:
     def components(self) -> tuple[str, ...]:
         """Of the folder's path."""
         return components(self.path, self.source)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same as long as all that was decided is."""
+        return sha256(repr(sorted(vars(self).items())).encode()).hexdigest()[:32]
 
     def covers(self, path: str) -> bool:
         """True when the file's folder is this one or, for a recursive policy, one below it."""

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line import backup_database
+from outreach_assets.command_line.backup_proofs import percent, repair_command, verify_command
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
@@ -14,7 +16,14 @@ if TYPE_CHECKING:
 PARTLY = 3
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 
-app = typer.Typer(no_args_is_help=True, help="Folders to several clouds by policy.")
+app = typer.Typer(
+    no_args_is_help=True, help="Folders to several clouds by policy, and the database."
+)
+app.command("database")(backup_database.database)
+app.command("restore-database")(backup_database.restore_database)
+app.command("drill-database")(backup_database.drill_database)
+app.command("verify")(verify_command)
+app.command("repair")(repair_command)
 
 
 @app.command("run")
@@ -22,6 +31,9 @@ def run_command(
     policy: Annotated[str | None, typer.Option(help="Only the policy of this id.")] = None,
     destination: Annotated[str | None, typer.Option(help="Only to this destination.")] = None,
     *,
+    new_passphrase: Annotated[
+        bool, typer.Option("--new-passphrase", help="Send anew what another has encrypted.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring every policy's files to each of its destinations, and prove them by hash.
@@ -45,6 +57,7 @@ def run_command(
             now=datetime.now(UTC),  # noqa: TID251 the edge
             progress=bars,
             event=command_event,
+            is_new_passphrase=new_passphrase,
         ).run(folder_id=policy, destination=destination)
     if as_json:
         print_json({"outcomes": [{**vars(o), "is_done": o.is_done} for o in outcomes]})
@@ -65,16 +78,20 @@ def status_command(*, as_json: Json = False) -> None:
 
     found = place_summaries(open_neon(load_settings()))
     if as_json:
-        print_json({"places": [place._asdict() for place in found]})
+        print_json({"places": [{**p._asdict(), "bytes_share": p.bytes_share} for p in found]})
         return
     print_table(
         f"{len(found)} policies and destinations",
-        ["policy", "destination", "synced", "pending", "failed", "deleted", "bytes", "proven"],
+        [
+            *("policy", "destination", "synced", "pending", "failed", "deleted", "bytes", "proven"),
+            "bytes proven in 30 days",
+        ],
         [
             [
                 *(place.folder_id, place.destination, place.synced, place.pending, place.failed),
                 *(place.deleted, place.synced_bytes),
                 f"{place.proven_at:%Y-%m-%d %H:%M}" if place.proven_at else None,
+                percent(place.bytes_share),
             ]
             for place in found
         ],
@@ -122,7 +139,7 @@ def _print_outcomes(outcomes: "list[Outcome]") -> None:
     )
     for outcome in outcomes:
         unread = [f"{folder} cannot be listed" for folder in outcome.unread]
-        for says in filter(None, [outcome.error, *unread]):
+        for says in filter(None, [outcome.error, *unread, outcome.left_behind]):
             typer.echo(f"{outcome.folder_id} to {outcome.destination}: {says}")
         if outcome.failed and not outcome.error:
             typer.echo(

@@ -14,6 +14,8 @@ from outreach_assets.command_line import (
     alerts,
     audit,
     backup,
+    backup_drill,
+    backup_restore,
     database,
     demo,
     dev,
@@ -116,6 +118,9 @@ app.add_typer(
     name="policies",
     epilog="Examples: `outreach policies list` · `outreach policies add docs /srv/docs --to local`",
 )
+backup.app.command("restore")(backup_restore.restore_command)
+backup.app.command("drill")(backup_drill.drill_command)
+backup.app.command("drills")(backup_drill.drills_command)
 app.add_typer(
     backup.app,
     name="backup",

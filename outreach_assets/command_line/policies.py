@@ -24,7 +24,14 @@ Versions = Annotated[
     bool | None,
     typer.Option("--versions/--no-versions", help="Keep what was replaced or deleted there."),
 ]
-Encrypted = Annotated[bool | None, typer.Option("--encrypt/--plain")]
+Encrypted = Annotated[
+    bool | None,
+    typer.Option(
+        "--encrypt/--plain",
+        help="Encrypt contents, not names, with OUTREACH_BACKUP_PASSPHRASE: who loses it loses "
+        "the backup.",
+    ),
+]
 
 app = typer.Typer(no_args_is_help=True, help="Which folder is backed up where.")
 

@@ -3,29 +3,17 @@
 Whoever runs a tool makes the folder: it must be gone afterwards, also after a crash.
 """
 
-import secrets
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from outreach_core.life_marks import marked_alive, sweep_dead
+from outreach_core.life_marks import living_folder
 
 
-@contextmanager
-def run_folder(parent: Path) -> Iterator[Path]:
-    """An empty folder below the parent; what runs that were killed left beside it is removed."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for dead in sweep_dead(parent):
-        shutil.rmtree(parent / dead, ignore_errors=True)
-    name = f"tool-{secrets.token_hex(8)}"
-    with marked_alive(parent, name):
-        folder = parent / name
-        try:
-            folder.mkdir(mode=0o700)
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+def run_folder(parent: Path) -> AbstractContextManager[Path]:
+    """An empty folder below the parent, gone with the block."""
+    return living_folder(parent, "tool")
 
 
 def handed_out(outputs: Sequence[Path], folder: Path) -> list[Path]:

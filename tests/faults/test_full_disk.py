@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,10 @@ with a_duck(spill) as duck:
 """
 
 
-@pytest.mark.slow
-def test_a_full_disk_is_named_and_leaves_nothing_half(tmp_path: Path) -> None:
+def on_a_small_disk(
+    tmp_path: Path, program: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The program, with a folder of 9 MB and a large one for its arguments."""
     unshare = shutil.which("unshare")
     assert unshare, "unshare is part of util-linux"
     home = tmp_path / "home"
@@ -51,17 +54,72 @@ def test_a_full_disk_is_named_and_leaves_nothing_half(tmp_path: Path) -> None:
     script = f"mount -t tmpfs -o size=9m tmpfs '{home}' && exec '{sys.executable}' - '{home}' "
     done = subprocess.run(
         [unshare, "--mount", "--map-root-user", "sh", "-c", f"{script} '{tmp_path}'"],
-        input=EXPORTER,
+        input=program,
         cwd=PROJECT,
-        env={"PYTHONPATH": str(PROJECT)},
+        env={"PYTHONPATH": str(PROJECT), **(env or {})},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_named_and_leaves_nothing_half(tmp_path: Path) -> None:
+    done = on_a_small_disk(tmp_path, EXPORTER)
     full, left, then = done.stdout.splitlines()
     assert full.startswith("full: no room left under")
     assert "OUTREACH_HOME" in full
     assert left == "left: [] [] []"
     assert then == "then: {'PA': 0, 'WV': 150000}"
+
+
+# Restores more than fits, first with room that is there only for who asks, then after making room.
+RESTORER = """
+import shutil, sys
+from dataclasses import replace
+from pathlib import Path
+from outreach_assets.steps.backups.restore import Restore
+from outreach_assets.steps.backups.restore_folder import CannotWriteError
+from outreach_core.audit import command_event
+from outreach_core.settings import load_settings
+from tests.backups import Quiet, hashes_below
+full, kept = Path(sys.argv[1]), Path(sys.argv[2]) / "backups/docs/files"
+ballast = full / "ballast"
+ballast.write_bytes(bytes(5 << 20))
+for number in range(8):
+    path = kept / f"f{number}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes([number]) * (1 << 20))
+restore = Restore(
+    postgres=None, settings=load_settings(), folder_id="docs", to=full / "back",
+    progress=Quiet(), event=command_event)
+try:
+    restore.run()
+except CannotWriteError as error:
+    print("refused:", error, list(full.iterdir()) == [ballast])
+real = shutil.disk_usage
+shutil.disk_usage = lambda path: real(path)._replace(free=1 << 40)
+done = restore.run()
+shutil.disk_usage = real
+whole = hashes_below(kept).items()
+print("full:", set(done.damaged["local"].values()), hashes_below(full / "back").items() <= whole)
+ballast.unlink()
+then = restore.run()
+print("then:", then.is_done, then.there > 0, hashes_below(full / "back").items() == whole)
+"""
+
+
+@pytest.mark.slow
+def test_a_restore_onto_a_full_disk_is_refused_and_one_that_fills_it_leaves_nothing_half(
+    tmp_path: Path,
+) -> None:
+    done = on_a_small_disk(tmp_path, RESTORER, env={"OUTREACH_HOME": str(tmp_path)})
+    refused, full, then = done.stdout.splitlines()
+    assert refused.startswith("refused: 8,388,608 bytes are to come into")
+    assert refused.endswith("True")
+    assert "disk space" in full
+    assert full.endswith("True")
+    assert then == "then: True True True"

@@ -17,6 +17,10 @@ from tests.backups import Backups, hashes_below
 from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
 
+COMMAND = ["-c", "from outreach_assets.command_line.main import run; run()", "backup", "run"]
+GRAPH = ["-m", "dagster", "job", "execute", "-m", "outreach_assets.definitions", "-j", "backup_job"]
+"""As a worker of Dagster's executes it; SIGTERM is what it gets when somebody cancels the run."""
+
 FILES = 80
 SECONDS = 60
 
@@ -69,15 +73,17 @@ def wait_for(holds: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("words", [COMMAND, GRAPH], ids=["command", "graph"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_run_leaves_no_rclone_and_no_status_that_is_not_true(
-    backups: Backups, proxy: FaultProxy, tmp_path: Path, how: signal.Signals
+    backups: Backups, proxy: FaultProxy, tmp_path: Path, how: signal.Signals, words: list[str]
 ) -> None:
     mark = f"C.{uuid4().hex}"
-    command = [sys.executable, "-c", "from outreach_assets.command_line.main import run; run()"]
+    home = tmp_path / "dagster"
+    home.mkdir()
     run = subprocess.Popen(
-        [*command, "backup", "run"],
-        env={**os.environ, "LANG": mark},
+        [sys.executable, *words],
+        env={**os.environ, "LANG": mark, "DAGSTER_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -100,6 +106,40 @@ def test_a_killed_run_leaves_no_rclone_and_no_status_that_is_not_true(
     assert 0 < done.sent < FILES
     assert hashes_below(place) == backups.hashes()
     backups.assert_true("aws_s3", place)
+
+
+@pytest.mark.slow
+def test_a_killed_restore_leaves_no_half_file_and_the_next_one_goes_on(
+    backups: Backups, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    proxy.rates = {}
+    assert backups.run()["aws_s3"].is_done
+    # Files of which something is under way for long.
+    proxy.rates = {Fault.SLOW: 1.0}
+    to, mark = tmp_path / "back", f"C.{uuid4().hex}"
+    command = [sys.executable, "-c", "from outreach_assets.command_line.main import run; run()"]
+    run = subprocess.Popen(
+        [*command, "backup", "restore", "docs", "--to", to],
+        env={**os.environ, "LANG": mark},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    arriving = to / ".outreach-restore/files"
+    wait_for(lambda: len(hashes_below(arriving)) >= 10)
+    run.kill()
+    run.wait(SECONDS)
+    wait_for(lambda: not marked_processes(mark))
+    in_place = {p: h for p, h in hashes_below(to).items() if not p.startswith(".outreach-restore")}
+    assert in_place.items() <= backups.hashes().items()
+    proxy.rates = {}
+    before = len(proxy.seen)
+    done = backups.restore(to)
+    assert done.is_done
+    assert done.resumed + done.there >= 9
+    assert done.fetched == {"aws_s3": FILES - done.resumed - done.there}
+    gets = {s.path for s in proxy.seen[before:] if s.method == "GET" and "/files/d" in s.path}
+    assert len(gets) == done.fetched["aws_s3"]
+    assert hashes_below(to) == backups.hashes()
 
 
 def test_a_file_that_is_refused_fails_alone_with_the_reason(

@@ -37,14 +37,14 @@ def rclone_binary() -> str:
     return found
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that only itself vouches for, and its key."""
+def make_certificate(folder: Path, names: str = "IP:127.0.0.1") -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1, or others, that only itself vouches for, and its key."""
     openssl = shutil.which("openssl")
     assert openssl, "openssl is not installed"
     certificate, key = folder / "cert.pem", folder / "key.pem"
     command = [openssl, "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=rclone"]
     command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    for extension in ("subjectAltName=IP:127.0.0.1", "keyUsage=digitalSignature,keyCertSign"):
+    for extension in (f"subjectAltName={names}", "keyUsage=digitalSignature,keyCertSign"):
         command += ["-addext", extension]
     subprocess.run(
         [*command, "-out", certificate, "-keyout", key],

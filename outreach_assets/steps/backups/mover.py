@@ -4,9 +4,12 @@ Which files is said by who calls; what rclone says of single ones is in its log 
 """
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any  # rclone's answers are JSON objects of many shapes
+
+from rich.filesize import decimal
 
 from outreach_assets.steps.backups.rclone import Rclone, RcloneError
 from outreach_core.errors import RetryableError
@@ -32,6 +35,24 @@ class Moved:
     total_files: int
     bytes_per_second: float
     eta_seconds: float | None
+
+    @property
+    def says(self) -> str:
+        """All of it in one line."""
+        left = f", {self.eta_seconds:.0f} s left" if self.eta_seconds is not None else ""
+        return (
+            f"{self.files:,} of {self.total_files:,} files, {decimal(self.bytes)} of "
+            f"{decimal(self.total_bytes)}, {decimal(int(self.bytes_per_second))}/s{left}"
+        )
+
+
+@contextmanager
+def only(rclone: Rclone, paths: Iterable[str]) -> Iterator[dict[str, list[str]]]:
+    """A filter of rclone's that takes these files and no others."""
+    with tempfile.NamedTemporaryFile("w", dir=rclone.folder, encoding="utf-8") as names:
+        names.writelines(f"{path}\n" for path in paths)
+        names.flush()
+        yield {"FilesFromRaw": [names.name]}
 
 
 @dataclass(frozen=True)
@@ -67,11 +88,8 @@ class Mover:
             return
         for path in paths:
             self.rclone.errors.pop(path, None)
-        with tempfile.NamedTemporaryFile("w", dir=self.rclone.folder, encoding="utf-8") as names:
-            names.write("".join(f"{path}\n" for path in paths))
-            names.flush()
-            only = {"FilesFromRaw": [names.name]}
-            self._until_done(self.rclone.start_job(command, _filter=only, **parameters))
+        with only(self.rclone, paths) as these:
+            self._until_done(self.rclone.start_job(command, _filter=these, **parameters))
         self.rclone.read_log()
 
     def _until_done(self, number: int) -> None:

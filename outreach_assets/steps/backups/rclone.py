@@ -26,6 +26,7 @@ from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self  # Any: rclone's answers are JSON objects of many shapes
+from urllib.parse import quote
 from weakref import WeakSet
 
 from outreach_core import leash
@@ -78,6 +79,16 @@ def rclone_program(named: Path | None) -> str:
             else "rclone is not installed: run `uv sync`, or name one in OUTREACH_RCLONE"
         )
     return found
+
+
+def obscured(program: str, word: str) -> str:
+    """A password as rclone's configuration has it, which is no secret from anybody who sees it."""
+    words = [program, "obscure", "--config", "", "-"]
+    try:
+        done = subprocess.run(words, input=word.encode(), capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RcloneMissingError(f"OUTREACH_RCLONE: {program} does not start: {error}") from None
+    return done.stdout.decode().strip()
 
 
 class Rclone:
@@ -155,11 +166,12 @@ class Rclone:
 
     def ask(self, command: str, **parameters: object) -> "Question":
         """Begin a command whose answer is waited for later. Raises as `call`."""
-        if self.stopping.is_set():
-            raise StoppedError("the run was stopped")
-        question = Question(self, command, json.dumps(parameters).encode())
-        self._questions.add(question)
-        return question
+        return self._question("POST", f"/{command}", json.dumps(parameters).encode())
+
+    def open(self, fs: str, path: str, *, first: int | None = None) -> "Question":
+        """Begin to read a file, or its first so many bytes. `fs` is a remote alone: `to:`."""
+        part = {"Range": f"bytes=0-{first - 1}"} if first else {}
+        return self._question("GET", quote(f"/[{fs}]/{path}"), headers=part)
 
     def start_job(self, command: str, **parameters: object) -> int:
         """Begin a command that takes long; the job's number."""
@@ -177,7 +189,7 @@ class Rclone:
         """The text on one line, without the secrets."""
         for word in (*self._secrets, self._password):
             text = text.replace(word, "***")
-        return " ".join(text.split())
+        return " ".join(text.replace("\0", " ").split())
 
     def _start(self) -> None:
         words = [self._program, "rcd", "--config", str(self._config or "")]
@@ -207,6 +219,19 @@ class Rclone:
                 "needed: run `uv sync`, or name a newer one"
             )
 
+    def _question(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> "Question":
+        if self.stopping.is_set():
+            raise StoppedError("the run was stopped")
+        question = Question(self, method, path, body, headers or {})
+        self._questions.add(question)
+        return question
+
     def _environment(self) -> dict[str, str]:
         ours = os.environ  # noqa: TID251 what of it the child gets is said in PASSED_ON
         found = {name: ours[name] for name in PASSED_ON if name in ours}
@@ -215,6 +240,7 @@ class Rclone:
             "rc-addr": f"unix://{self.folder}/rc",
             "rc-user": USER,
             "rc-pass": self._password,
+            "rc-serve": "true",  # files can be read through it
             "use-json-log": "true",
             "log-level": "ERROR",
         }
@@ -259,14 +285,21 @@ class Rclone:
 
 
 class Question:
-    """A command that rclone was sent, and is at work on."""
+    """What rclone was asked, and is at work on."""
 
-    def __init__(self, rclone: Rclone, command: str, body: bytes) -> None:
+    def __init__(
+        self,
+        rclone: Rclone,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> None:
         self._rclone = rclone
         self._connection = _SocketConnection(rclone.socket)
-        headers = {"Authorization": rclone.login, "Content-Type": "application/json"}
+        said = {"Authorization": rclone.login, "Content-Type": "application/json", **headers}
         with self._errors():
-            self._connection.request("POST", f"/{command}", body, headers)
+            self._connection.request(method, path, body, said)
 
     def close(self) -> None:
         """Wait for the answer no more."""
@@ -278,7 +311,7 @@ class Question:
         try:
             with self._errors():
                 answer = self._connection.getresponse()
-                if answer.status != HTTPStatus.OK:
+                if answer.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
                     says = self._rclone.redacted(str(json.load(answer).get("error")))
                     raise NotThereError(says) if answer.status == 404 else RcloneError(says)
                 yield answer

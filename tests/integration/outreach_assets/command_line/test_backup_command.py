@@ -65,6 +65,31 @@ def test_a_policy_is_added_run_shown_and_removed(source: Path, tmp_path: Path) -
     assert tmp_path.joinpath("home/backups/docs/files/b.tmp").exists()
 
 
+def test_what_is_there_is_verified_and_repaired(source: Path, tmp_path: Path) -> None:
+    outreach("policies", "add", "docs", str(source), "--to", "local")
+    assert outreach("backup", "run").exit_code == 0
+    assert outreach("backup", "verify", "--share", "50%").exit_code == 0
+    (place,) = json.loads(outreach("backup", "status", "--json").stdout)["places"]
+    assert (place["bytes_proven"], place["bytes_share"]) == (1, 0.5)
+    assert "50 %" in outreach("backup", "status").stdout
+    there = tmp_path / "home/backups/docs/files"
+    there.joinpath("a.txt").unlink()
+    found = outreach("backup", "verify", "--all")
+    assert found.exit_code == 3
+    assert "a.txt is missing: it was there and is no more" in found.output
+    assert outreach("backup", "repair", "--policy", "docs", "--to", "local").exit_code == 0
+    assert there.joinpath("a.txt").read_text() == "a.txt"
+    there.joinpath("a.txt").unlink()
+    verified = outreach("backup", "verify", "--sample", "0", "--json")
+    (place,) = json.loads(verified.stdout)["places"]
+    assert (place["missing"], place["faults"][0]["path"]) == (1, "a.txt")
+    source.joinpath("a.txt").unlink()
+    left = outreach("backup", "repair")
+    assert left.exit_code == 3
+    assert "no other destination has a proven copy" in " ".join(left.output.split())
+    assert outreach("backup", "verify", "--share", "half").exit_code == 2
+
+
 def test_a_policy_that_could_not_work_is_refused(source: Path) -> None:
     wrong = outreach("policies", "add", "docs", str(source), "--to", "aws")
     assert isinstance(wrong.exception, DestinationError)
@@ -86,3 +111,34 @@ def test_destinations_are_listed_with_why_they_cannot_be_used(source: Path, tmp_
     assert found["nas"]["problem"] is None
     assert "set OUTREACH_BACKUP_AWS_S3_BUCKET" in found["aws_s3"]["problem"]
     assert "didn't find section" in found["other"]["problem"]
+
+
+def test_what_was_backed_up_is_restored_and_drilled(source: Path, tmp_path: Path) -> None:
+    assert "nothing is known" in str(outreach("backup", "drill").exception)
+    outreach("policies", "add", "docs", str(source), "--to", "local")
+    outreach("backup", "run")
+    to = str(tmp_path / "back")
+    restored = outreach("backup", "restore", "docs", "--to", to)
+    assert restored.exit_code == 0
+    assert "docs: 2 of 2 files are in" in restored.stdout
+    again = json.loads(outreach("backup", "restore", "docs", "--to", to, "--json").stdout)
+    assert (again["there"], again["fetched"], again["is_done"]) == (2, {}, True)
+    naive = outreach("backup", "restore", "docs", "--to", to, "--at", "2026-11-20T12:00")
+    assert naive.exit_code == 2
+    assert "with its zone" in naive.output
+
+    assert outreach("backup", "drill").exit_code == 0
+    tmp_path.joinpath("home/backups/docs/files/a.txt").write_text("rot")
+    failed = outreach("backup", "drill", "--seed", "s", "--json")
+    assert failed.exit_code == 3
+    assert "failed: docs from local" in failed.stderr
+    (result,) = json.loads(failed.stdout)["drills"]
+    assert (result["files"], result["restored"], result["seed"]) == (2, 1, "s")
+    assert result["bytes_per_second"] > 0
+    history = json.loads(outreach("backup", "drills", "--json").stdout)["drills"]
+    assert [one["is_passed"] for one in history] == [False, True]
+    assert "a.txt: what is there is not" in outreach("backup", "drills").stdout
+    assert outreach("backup", "restore", "docs", "--to", to, "--without-database").exit_code == 0
+    elsewhere = outreach("backup", "restore", "docs", "--to", str(tmp_path / "elsewhere"))
+    assert elsewhere.exit_code == 3
+    assert "could not be had anywhere: a.txt" in elsewhere.stdout

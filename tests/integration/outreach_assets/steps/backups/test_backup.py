@@ -1,58 +1,21 @@
 """Folders to destinations by a real rclone and real S3 servers: each status is true by hash."""
 
 import os
-import socket
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
+from outreach_assets.steps.backups.every_place import NothingToBackUpError
 from outreach_assets.steps.backups.rclone import RcloneMissingError
-from outreach_assets.steps.backups.run import NothingToBackUpError
 from outreach_core.audit import command_event
 from outreach_core.policies import FolderPolicy, Source
 from outreach_core.policy_table import add_policy, remove_policy
-from outreach_core.postgres import Postgres
 from tests.backups import Backups, audited, hashes_below
+from tests.integration.outreach_assets.steps.backups.places import a_dead_port, at_home
 from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.rclone_s3 import RcloneS3, rclone_binary
-
-
-@pytest.fixture
-def backups(
-    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Backups]:
-    mark = f"C.{uuid4().hex}"
-    monkeypatch.setenv("LANG", mark)  # which every rclone of this test inherits
-    yield Backups(postgres, tmp_path, monkeypatch)
-    assert rclones_with(mark) == []
-
-
-def rclones_with(mark: str) -> list[str]:
-    """The command lines of all `rclone rcd` on this machine that have it in their environment."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = process.joinpath("cmdline").read_bytes().split(b"\0")
-            environment = process.joinpath("environ").read_bytes()
-        except OSError:
-            continue
-        if b"rcd" in words and mark.encode() in environment:
-            found.append(b" ".join(words).decode())
-    return found
-
-
-def a_dead_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def at_home(backups: Backups) -> Path:
-    return backups.home / "backups" / "docs" / "files"
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
@@ -82,7 +45,8 @@ def test_a_dead_destination_stops_no_other_and_a_retry_heals_only_what_failed(
         healed = backups.run()
         assert all(outcome.is_done for outcome in healed.values())
         assert healed["aws_s3"].sent == done["aws_s3"].failed
-        assert sum(s.method == "PUT" for s in proxy.seen[before:]) == healed["aws_s3"].sent
+        puts = [s.path for s in proxy.seen[before:] if s.method == "PUT"]
+        assert sum("/files/" in path for path in puts) == healed["aws_s3"].sent
         assert {name: outcome.sent for name, outcome in healed.items()} == {
             "aws_s3": done["aws_s3"].failed,
             "backblaze_b2": count,
