@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+from b2_resources.local_parts import LocalParts
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore
+from b2_resources.part_uploads import PartUploads
 from b2_resources.s3_config import S3Config
 from b2_resources.signing import LocalSigning, SigningStore, signing_secret
 from outreach_core.errors import SettingsError
@@ -44,6 +46,25 @@ def build_signing(settings: Settings, *, api_url: str = API_URL) -> SigningStore
     from b2_resources.s3_signing import S3Signing  # noqa: PLC0415
 
     return S3Signing(s3_config_of(settings))
+
+
+def part_uploads_of(store: ObjectStore) -> PartUploads:
+    """Uploads in parts into that store; of a hybrid one into its bucket, which its reads ask first.
+
+    Where the bucket cannot be reached nobody could send it a part.
+    """
+    if isinstance(store, LocalStore):
+        return LocalParts(store)
+    # Here and not above: a folder needs no S3 library.
+    from b2_resources.hybrid_store import HybridStore  # noqa: PLC0415
+    from b2_resources.s3_parts import S3Parts  # noqa: PLC0415
+    from b2_resources.s3_store import S3Store  # noqa: PLC0415
+
+    match store:
+        case S3Store(client=client) | HybridStore(far=S3Store(client=client)):
+            return S3Parts(client)
+        case _:
+            raise SettingsError("this store takes no uploads in parts")
 
 
 def s3_config_of(settings: Settings) -> S3Config:

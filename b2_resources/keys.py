@@ -50,10 +50,15 @@ TASK_INPUTS = {
     "parameters": "parameters.json",
 }
 """What may be handed in, and what it is called in the store, whatever it holds."""
+USERS_PREFIX = "users/"
+_INBOX = re.compile(r"users/(?P<user>[^/]+)/inbox/(?:(?P<tool>[^/]+)/)?(?:[^/]+/)*(?P<name>[^/]+)")
 _ONE_PART = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 NEWEST_REPORT_KEY = "reports/morning.html"
 """The newest morning page: where people look."""
+
+RUN_LOGS_PREFIX = "run-logs"
+"""Below it Dagster names its own keys: what runs have printed."""
 
 AUDIT_PREFIX = "audit/"
 _AUDIT = re.compile(r"audit/\d{4}/\d{2}/audit_(?P<day>\d{8})\.parquet")
@@ -79,6 +84,17 @@ class VersionPlace:
 
     state: str
     version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboxPlace:
+    """What the key of a file in an inbox says; nobody has checked that there is such a user."""
+
+    user_id: str
+    tool_id: str
+    """The first folder below the inbox; empty for a file beside those folders."""
+
+    filename: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +283,26 @@ def task_output_key(user_id: str, task_id: str, name: str) -> str:
 def task_outputs_prefix(user_id: str, task_id: str) -> str:
     """How the keys of all results of a task begin."""
     return f"{_task_folder(user_id, task_id)}outputs/"
+
+
+def inbox_prefix(user_id: str) -> str:
+    """Where a user may drop files, each in a folder called for a tool."""
+    return f"{USERS_PREFIX}{user_id}/inbox/"
+
+
+def inbox_place(key: str) -> InboxPlace | None:
+    """What a key in an inbox says; None for any other.
+
+    Names that begin with a dot are none: B2's console and copying programs put such files beside.
+    """
+    found = _INBOX.fullmatch(key)
+    if found is None or found["name"].startswith("."):
+        return None
+    try:
+        check_key(key)
+    except KeyRefusedError:
+        return None
+    return InboxPlace(user_id=found["user"], tool_id=found["tool"] or "", filename=found["name"])
 
 
 def _task_folder(user_id: str, task_id: str) -> str:

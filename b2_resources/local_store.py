@@ -79,6 +79,10 @@ class LocalStore(ObjectStore):
     ) -> StoredObject:
         return self._put(key, [body], _wanted(key, content_type, metadata, None))
 
+    def put_blocks(self, key: str, blocks: Iterable[bytes], *, content_type: str) -> StoredObject:
+        """The same for bytes that come one block after the other."""
+        return self._put(key, blocks, _wanted(key, content_type, None, None))
+
     def get_file(self, key: str, path: Path) -> StoredObject:
         with self._opened(key) as file, disk_errors(key):
             stored = self._described(key, file)
@@ -143,6 +147,11 @@ class LocalStore(ObjectStore):
     def root(self) -> Path:
         """The folder, absolute."""
         return self._root
+
+    @property
+    def uploads_folder(self) -> Path:
+        """Where uploads in parts wait for the rest of them; local_parts.py's alone."""
+        return self._private / "uploads"
 
     def path_of(self, key: str) -> Path:
         """The file of a key, there or not; to be read and never written."""

@@ -8,7 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from b2_resources.hybrid_store import HybridStore
-from b2_resources.object_store import ObjectStore, StoreRefusedError
+from b2_resources.object_store import (
+    ObjectMissingError,
+    ObjectStore,
+    StoredObject,
+    StoreRefusedError,
+)
 from b2_resources.s3_store import S3Store
 from b2_resources.s3_versions import delete_version, listed_versions
 
@@ -47,6 +52,39 @@ def purge(
             return _purge_bucket(far, prefix, set(keys), hidden_of)
         case _:
             return Purged()
+
+
+def remove_seen(store: ObjectStore, seen: StoredObject) -> None:
+    """The object as `head` found it, for good, and what it hides; what came since stays."""
+    if isinstance(store, S3Store) and _remove_versions(store, seen):
+        return
+    try:
+        found = store.head(seen.key)
+    except ObjectMissingError:
+        return
+    if (found.version, found.sha256, found.modified_at) == (
+        seen.version,
+        seen.sha256,
+        seen.modified_at,
+    ):
+        store.delete(seen.key)
+
+
+def _remove_versions(store: S3Store, seen: StoredObject) -> bool:
+    """False where the bucket keeps no versions, or does not tell."""
+    try:
+        listed = [v for v in listed_versions(store.client, seen.key) if v.key == seen.key]
+    except StoreRefusedError:
+        return False
+    ids = [version.version_id for version in listed if not version.is_marker]
+    if seen.version not in ids:
+        return False
+    kept = set(ids[: ids.index(seen.version)])  # the newest are listed first
+    # The oldest first: an older one must not come to light when what hides it is gone.
+    for version in reversed(listed):
+        if not version.is_marker and version.version_id not in kept:
+            delete_version(store.client, version)
+    return True
 
 
 def _purge_bucket(

@@ -7,7 +7,7 @@ files go up at once.
 import base64
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from xml.etree import ElementTree as ET
 
 from b2_resources.meter import Charge
 from b2_resources.object_store import ObjectCorruptError, StoreUnreachableError
-from b2_resources.s3_client import S3Client
+from b2_resources.part_uploads import ArrivedPart
+from b2_resources.s3_client import Got, S3Client
 from b2_resources.s3_headers import SHA256
 from b2_resources.s3_signature import UNSIGNED
 from b2_resources.s3_wire import Ask
@@ -74,7 +75,7 @@ def put_in_parts(
     for left in open_uploads(client, key):
         if left.key == key:
             abort(client, left)
-    upload_id = _begun(client, key, headers)
+    upload_id = begin_upload(client, key, headers)
     try:
         digests = list(_sent(client, key, upload_id, parts, slots))
         etag = _complete(client, key, upload_id, [d.hex() for d in digests], headers)
@@ -89,7 +90,7 @@ def copy_in_parts(
     client: S3Client, source: str, key: str, size_bytes: int, headers: Mapping[str, str]
 ) -> None:
     """What one COPY request is too small for. Aborted when it fails."""
-    upload_id = _begun(client, key, headers)
+    upload_id = begin_upload(client, key, headers)
     try:
         starts = range(0, size_bytes, COPY_PART_BYTES)
         etags = []
@@ -107,8 +108,8 @@ def copy_in_parts(
         raise
 
 
-def _begun(client: S3Client, key: str, headers: Mapping[str, str]) -> str:
-    """The id of a new upload."""
+def begin_upload(client: S3Client, key: str, headers: Mapping[str, str]) -> str:
+    """The id of a new upload, whose object will have these headers."""
     request = Ask(method="POST", key=key, query=[("uploads", "")], headers=headers)
     begun = client.ask(request, charge=Charge.FREE)
     return _text(ET.fromstring(begun.body), "UploadId")  # noqa: S314 expat refuses bombs
@@ -142,6 +143,29 @@ def open_uploads(client: S3Client, prefix: str = "") -> Iterator[OpenUpload]:
             ("key-marker", _text(answer, "NextKeyMarker")),
             ("upload-id-marker", _text(answer, "NextUploadIdMarker")),
         ]
+
+
+def listed_parts(client: S3Client, key: str, upload_id: str) -> list[ArrivedPart] | None:
+    """The parts of an upload that have arrived, in order; None when there is no such upload."""
+    found: dict[int, ArrivedPart] = {}
+    marker: list[tuple[str, str]] = []
+    while True:
+        request = Ask(method="GET", key=key, query=[("uploadId", upload_id), *marker])
+        got = client.ask(request, charge=Charge.LIST, expected=(200, 404))
+        if got.status == 404:
+            return None
+        answer = ET.fromstring(got.body)  # noqa: S314 expat refuses bombs
+        for part in answer.iterfind("{*}Part"):
+            number = int(_text(part, "PartNumber"))
+            found[number] = ArrivedPart(
+                number=number,
+                size_bytes=int(_text(part, "Size")),
+                etag=_text(part, "ETag").strip('"').lower(),
+            )
+        if answer.findtext("{*}IsTruncated") != "true":
+            return [found[number] for number in sorted(found)]
+        # The last that was seen, and not what the answer names: rclone names another.
+        marker = [("part-number-marker", str(max(found)))]
 
 
 def abort_stale_uploads(client: S3Client, *, before: datetime, prefix: str = "") -> int:
@@ -215,13 +239,13 @@ def _send_part(client: S3Client, key: str, upload_id: str, number: int, part: by
     raise ObjectCorruptError(f"{client.place_of(key)}: part {number} arrived as another each time")
 
 
-def _complete(
-    client: S3Client, key: str, upload_id: str, etags: list[str], headers: Mapping[str, str]
-) -> str | None:
-    """The ETag of the object that the parts have become."""
+def send_complete(
+    client: S3Client, key: str, upload_id: str, etags: Sequence[tuple[int, str]]
+) -> Got:
+    """Ask for the object of these parts, by number and ETag: 200, or 404 for no such upload."""
     parts = "".join(
         f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
-        for number, etag in enumerate(etags, 1)
+        for number, etag in etags
     )
     body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
     request = Ask(
@@ -231,9 +255,16 @@ def _complete(
         body=body,
         sha256=hashlib.sha256(body).hexdigest(),
     )
+    return client.ask(request, charge=Charge.FREE, expected=(200, 404))
+
+
+def _complete(
+    client: S3Client, key: str, upload_id: str, etags: list[str], headers: Mapping[str, str]
+) -> str | None:
+    """The ETag of the object that the parts have become."""
     trouble: OutreachError = _gone(client, key)
     try:
-        got = client.ask(request, charge=Charge.FREE, expected=(200, 404))
+        got = send_complete(client, key, upload_id, list(enumerate(etags, 1)))
         if got.status == 200:
             return _text(ET.fromstring(got.body), "ETag")  # noqa: S314 expat refuses bombs
     except StoreUnreachableError as error:

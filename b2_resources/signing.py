@@ -18,6 +18,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from b2_resources.keys import REFUSED_CHARACTERS, check_key
+from b2_resources.part_uploads import MOST_PARTS
 from outreach_core.errors import PermanentError
 
 LONGEST = timedelta(days=7)  # what S3 allows
@@ -52,6 +53,12 @@ class SigningStore(Protocol):
         """For exactly so many bytes of that type; anything else is refused when it is tried."""
         ...
 
+    def sign_part(
+        self, key: str, upload_id: str, number: int, *, size_bytes: int, valid_for: timedelta
+    ) -> SignedUpload:
+        """For exactly so many bytes, as that part of an upload (part_uploads.py)."""
+        ...
+
     def sign_download(self, key: str, *, valid_for: timedelta, filename: str | None = None) -> str:
         """A URL to GET; with `filename` a browser saves it under that name."""
         ...
@@ -68,6 +75,9 @@ class Grant:
     content_type: str = ""
     size_bytes: int = 0
     filename: str = ""
+    upload_id: str = ""
+    part: int = 0
+    """Of that upload; 0 for a whole object."""
 
 
 class LocalSigning(SigningStore):
@@ -81,32 +91,46 @@ class LocalSigning(SigningStore):
     ) -> SignedUpload:
         """See SigningStore."""
         check_upload(key, content_type, size_bytes)
-        expires_at = _now() + checked_time(valid_for)
-        token = self._token(
-            Grant(
-                method="PUT",
-                key=key,
-                expires_at=int(expires_at.timestamp()),
-                content_type=content_type,
-                size_bytes=size_bytes,
-            )
+        grant = Grant(
+            method="PUT",
+            key=key,
+            expires_at=_ends_at(valid_for),
+            content_type=content_type,
+            size_bytes=size_bytes,
         )
-        return SignedUpload(
-            url=f"{self._api_url}/{ROUTE}/{quote(key)}?token={token}",
-            headers={"content-type": content_type, "content-length": str(size_bytes)},
-            expires_at=expires_at,
+        return self._signed_put(grant, {"content-type": content_type})
+
+    def sign_part(
+        self, key: str, upload_id: str, number: int, *, size_bytes: int, valid_for: timedelta
+    ) -> SignedUpload:
+        """See SigningStore."""
+        check_part(key, number, size_bytes)
+        grant = Grant(
+            method="PUT",
+            key=key,
+            expires_at=_ends_at(valid_for),
+            size_bytes=size_bytes,
+            upload_id=upload_id,
+            part=number,
         )
+        return self._signed_put(grant, {})
 
     def sign_download(self, key: str, *, valid_for: timedelta, filename: str | None = None) -> str:
         """See SigningStore."""
-        expires_at = _now() + checked_time(valid_for)
         grant = Grant(
             method="GET",
             key=check_key(key),
-            expires_at=int(expires_at.timestamp()),
+            expires_at=_ends_at(valid_for),
             filename=checked_filename(filename),
         )
         return f"{self._api_url}/{ROUTE}/{quote(key)}?token={self._token(grant)}"
+
+    def _signed_put(self, grant: Grant, headers: dict[str, str]) -> SignedUpload:
+        return SignedUpload(
+            url=f"{self._api_url}/{ROUTE}/{quote(grant.key)}?token={self._token(grant)}",
+            headers={**headers, "content-length": str(grant.size_bytes)},
+            expires_at=datetime.fromtimestamp(grant.expires_at, UTC),
+        )
 
     def grant_of(self, token: str, *, method: str, key: str, now: datetime) -> Grant:
         """What the token allows, when it is for this. Raises TokenRefusedError, always alike."""
@@ -161,6 +185,13 @@ def check_upload(key: str, content_type: str, size_bytes: int) -> None:
         )
 
 
+def check_part(key: str, number: int, size_bytes: int) -> None:
+    """Raises PermanentError for a part that cannot be."""
+    check_key(key)
+    if not 1 <= number <= MOST_PARTS or not 1 <= size_bytes <= LARGEST_PUT_BYTES:
+        raise PermanentError(f"part {number} of {size_bytes} bytes: there can be no such part")
+
+
 def checked_time(valid_for: timedelta) -> timedelta:
     """The time itself, when every provider signs for so long. Raises PermanentError."""
     if not timedelta(seconds=1) <= valid_for <= LONGEST:
@@ -181,5 +212,6 @@ def disposition_of(filename: str) -> str:
     return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251 an edge: a link is valid from this moment
+def _ends_at(valid_for: timedelta) -> int:
+    now = datetime.now(UTC)  # noqa: TID251 an edge: a link is valid from this moment
+    return int((now + checked_time(valid_for)).timestamp())

@@ -1,27 +1,30 @@
-"""How fast a file is profiled, and in how much memory; beside ydata-profiling where it is named.
+"""How fast a file is profiled, and in how much memory; beside a floor, and another profiler.
 
-The file has a million rows and twenty columns of every kind (about 150 MB). The tool runs as
-everywhere, in its own process; its peak memory is the kernel's figure of that process.
+The file has a million rows and twenty columns of every kind (about 190 MB). Everybody gets it in
+turn, round by round, each in a process of its own that starts cold; the floor is DuckDB reading the
+file as text into memory, and no profile at all. CPU seconds tell more than seconds on a busy
+machine. What ydata-profiling's minimal mode leaves out: duplicates, correlations, keys and
+dependencies, patterns, meanings, personal values, a score, outliers, a workbook.
 
     python -m bench.profile
-    python -m bench.profile --rows 100000 --ydata /tmp/throwaway/bin/python
+    BENCH_YDATA=/tmp/throwaway/bin/python python -m bench.profile --rows 100000 --rounds 1
 
-`--ydata` names a Python that has it, in an environment of its own: it is no dependency.
+BENCH_YDATA names a Python that has ydata-profiling, in an environment of its own: it is no
+dependency, needs pandas 2 and compiles with numba (4.18.4 with Python 3.11 was tried).
 """
 
 import argparse
-import resource
+import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-
-from outreach_assets.tools.assignment import ToolLimits
-from outreach_assets.tools.catalogue import tool_by_id
-from outreach_assets.tools.run_tool import ToolRun, run_tool
 
 ROWS = """
     SELECT i AS id, 'ACME-' || i % 40000 AS company_key, 'user' || i || '@ex' || i % 500 || '.org'
@@ -43,44 +46,93 @@ ROWS = """
     'https://ex' || (hash(i + 19) % 9000) || '.org' AS website
     FROM range({rows}) AS t(i)"""
 
+FLOOR = """
+import sys, duckdb
+duckdb.execute("CREATE TABLE t AS FROM read_csv(?, all_varchar = true)", [sys.argv[1]])
+"""
+
+OURS = """
+import sys
+from pathlib import Path
+from outreach_assets.tools.assignment import ToolLimits
+from outreach_assets.tools.catalogue import tool_by_id
+from outreach_assets.tools.run_tool import ToolRun, run_tool
+run = ToolRun(tool=tool_by_id(sys.argv[3]), inputs={"primary": Path(sys.argv[1])})
+run_tool(run, Path(sys.argv[2]), limits=ToolLimits())
+"""
+
 MINIMAL = """
 import sys, pandas
 from ydata_profiling import ProfileReport
-ProfileReport(pandas.read_csv(sys.argv[1]), minimal=True, progress_bar=False).to_file(sys.argv[2])
+report = ProfileReport(pandas.read_csv(sys.argv[1]), minimal=True, progress_bar=False)
+report.to_file(sys.argv[2] + "/report.html")
 """
 
 
-def profiled(path: Path) -> tuple[float, float]:
-    """Seconds and peak MB of one profile."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = ToolRun(tool=tool_by_id("profile-my-data"), inputs={"primary": path})
-        result = run_tool(run, Path(folder), limits=ToolLimits())
-    return result.seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one process took, with all that it started."""
+
+    seconds: float
+    cpu: float
+    peak_mb: float
+    """Of the largest of them."""
 
 
-def by_ydata(python: str, path: Path) -> float:
-    """Seconds of ydata-profiling, minimal, on the same file."""
+def cost_of(command: Sequence[str]) -> Cost:
+    """Run it to its end."""
     began = time.monotonic()
-    subprocess.run([python, "-c", MINIMAL, str(path), str(path) + ".html"], check=True)
-    return time.monotonic() - began
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[0]} ended with {process.returncode}")
+    return Cost(seconds=seconds, cpu=used.ru_utime + used.ru_stime, peak_mb=used.ru_maxrss / 1024)
+
+
+def contestants(tool: str, ydata: str | None) -> Mapping[str, Sequence[str]]:
+    """Who takes part, and by which program."""
+    named = {
+        "floor": (sys.executable, "-c", FLOOR),
+        tool: (sys.executable, "-c", OURS),
+    }
+    return named | ({"ydata-profiling": (ydata, "-c", MINIMAL)} if ydata else {})
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--rows", type=int, default=1_000_000)
-    asked.add_argument("--repeats", type=int, default=3)
-    asked.add_argument("--ydata", help="a Python that has ydata-profiling")
+    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--tool", default="profile-my-data", help="or another tool, for itself")
     options = asked.parse_args()
+    ydata = os.environ.get("BENCH_YDATA") if options.tool == "profile-my-data" else None
+    programs = contestants(options.tool, ydata)
+    costs: dict[str, list[Cost]] = {name: [] for name in programs}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "leads.csv"
         duckdb.execute(f"COPY ({ROWS.format(rows=options.rows)}) TO '{path}' (HEADER)")
         print(f"{options.rows:,} rows, 20 columns, {path.stat().st_size / 1e6:.0f} MB")
-        runs = [profiled(path) for _ in range(options.repeats)]
-        ours = statistics.median(seconds for seconds, _ in runs)
-        print(f"profile-my-data   {ours:6.1f} s  {max(peak for _, peak in runs):6.0f} MB at most")
-        if options.ydata:
-            theirs = by_ydata(options.ydata, path)
-            print(f"ydata-profiling   {theirs:6.1f} s  {theirs / ours:.1f} times as long")
+        for _ in range(options.rounds):
+            for name, command in programs.items():
+                with tempfile.TemporaryDirectory() as out:
+                    costs[name].append(cost_of([*command, str(path), out, options.tool]))
+    ours = costs[options.tool]
+    for name, rounds in costs.items():
+        seconds, cpu = (
+            statistics.median(getattr(one, what) for one in rounds) for what in ("seconds", "cpu")
+        )
+        ratios = [
+            statistics.median(
+                getattr(one, what) / getattr(mine, what)
+                for one, mine in zip(rounds, ours, strict=True)
+            )
+            for what in ("seconds", "cpu")
+        ]
+        print(
+            f"{name:<18}{seconds:7.1f} s {cpu:7.1f} CPU s {max(r.peak_mb for r in rounds):7.0f} MB"
+            f"   {ratios[0]:5.2f} and {ratios[1]:5.2f} times ours"
+        )
 
 
 if __name__ == "__main__":

@@ -67,10 +67,21 @@ async def asked_of(
     )
 
 
+async def administrator_of(request: Request) -> str:
+    """The id of whose request it is. Raises RefusedError for who is no administrator."""
+    caller = caller_of(request)
+    if not caller.is_administrator:
+        raise RefusedError(
+            403, ErrorCode.NOT_ALLOWED, "for administrators: `outreach users add NAME --admin`"
+        )
+    return caller.user_id
+
+
 Given = Annotated[Collaborators, Depends(given)]
 User = Annotated[str, Depends(user_of)]
 WhoCalls = Annotated[Caller, Depends(calling)]
 TaskId = Annotated[str, Depends(task_id_of)]
+Administrator = Annotated[str, Depends(administrator_of)]
 MaybeRepeated = Annotated[Asked, Depends(asked_of)]
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
+from b2_resources.local_parts import LocalParts
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore
+from b2_resources.part_uploads import PART_BYTES, PartUploads
 from b2_resources.signing import LocalSigning, SigningStore
 from outreach_core.errors import PermanentError
 from outreach_core.postgres_pool import PostgresPool
@@ -30,6 +32,20 @@ class OfferedTool:
 
     check: Callable[[Mapping[str, object]], None]
     """Raises WrongParametersError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfferedDestination:
+    """A place for backups as policies may name it. How anything gets there is not known here."""
+
+    place: str
+    """The bucket and prefix, or the folder; empty when it is not set up."""
+
+    missing: str | None
+    """What must be set first."""
+
+    unreachable: Callable[[], str | None]
+    """Why it does not answer now; None when it does. Takes seconds."""
 
 
 class TaskQueue(Protocol):
@@ -54,8 +70,20 @@ class SweptQueue(TaskQueue):
 class LocalFiles:
     """A folder whose signed URLs the API serves itself."""
 
+    parts: LocalParts
     store: LocalStore
     signing: LocalSigning
+
+
+@dataclass(frozen=True, kw_only=True)
+class B2Events:
+    """A bucket whose provider tells of what happens in it."""
+
+    bucket: str
+    secret: bytes = field(repr=False)
+    """Of the event rule: what its deliveries are signed with."""
+
+    path: str = "/b2/events"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +106,18 @@ class Collaborators:
     database: PostgresPool
     store: ObjectStore
     signing: SigningStore
+    parts: PartUploads
     tools: Mapping[str, OfferedTool]
+    destinations: Mapping[str, OfferedDestination] = field(default_factory=dict)
     queue: TaskQueue = field(default_factory=SweptQueue)
     local_files: LocalFiles | None = None
     """None where a bucket takes the files itself."""
+
+    part_bytes: int = PART_BYTES
+    """Of a file that is sent in parts."""
+
+    b2_events: B2Events | None = None
+    """None where nobody tells: then there is no such route."""
 
     limits: ApiLimits = field(default_factory=ApiLimits)
     metrics_folder: Path | None = None

@@ -5,15 +5,15 @@ more to a stranger than one that does.
 """
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from b2_resources.signing import ROUTE
+from outreach_api.callers import Callers
 from outreach_api.collaborators import Collaborators
 from outreach_api.refusals import ErrorCode, RefusedError, as_refused
 from outreach_core.errors import OutreachError
-from outreach_core.users import Caller, recognise
+from outreach_core.users import Caller
 
 BODY_BYTES = 256 * 1024
 """Of a request; files go to signed URLs."""
@@ -30,6 +30,10 @@ class Doors:
 
     def __init__(self, app: ASGIApp, collaborators: Collaborators) -> None:
         self._app, self._given = app, collaborators
+        events = collaborators.b2_events
+        # Its signature, of the whole body, is checked by its route.
+        self._open_paths = OPEN_PATHS | ({events.path} if events else set())
+        self._callers = Callers(collaborators.database)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -38,8 +42,8 @@ class Doors:
             return
         try:
             headers = Headers(scope=scope)
-            if scope["path"] not in OPEN_PATHS:
-                caller = await run_in_threadpool(self._caller, headers)
+            if scope["path"] not in self._open_paths:
+                caller = await self._caller(headers)
                 scope.setdefault("state", {})["caller"] = caller
             _check_length(headers)
         except RefusedError as error:
@@ -50,13 +54,12 @@ class Doors:
             return
         await self._app(scope, _bounded(receive), send)
 
-    def _caller(self, headers: Headers) -> Caller:
+    async def _caller(self, headers: Headers) -> Caller:
         kind, _, token = headers.get("authorization", "").partition(" ")
         caller = None
         now = self._given.now()
         if kind.lower() == "bearer" and token:
-            with self._given.database.statements() as connection:
-                caller = recognise(connection, token.strip(), now=now)
+            caller = await self._callers.caller_of(token.strip(), now=now)
         if caller is None:
             raise RefusedError(
                 401,

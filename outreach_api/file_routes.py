@@ -27,8 +27,8 @@ from outreach_api.schemas import (
 from outreach_api.task_routes import changed_once, push, refused_as
 from outreach_core.given_answers import given_answer
 from outreach_core.postgres import Connection
-from outreach_core.task_changes import fail_upload, queue_task, start_upload
-from outreach_core.task_rows import check_room, get_task
+from outreach_core.task_changes import fail_upload, queue_task, start_upload, start_upload_again
+from outreach_core.task_rows import get_task
 from outreach_core.tasks import (
     UPLOAD_TIME,
     Task,
@@ -44,27 +44,16 @@ ALREADY = (TaskStatus.QUEUED, TaskStatus.PROCESSING)
 router = APIRouter(prefix="/tasks/{task_id}", tags=["files"])
 
 
-@router.post("/upload-urls")
-def sign_uploads(task_id: TaskId, given: Given, user: User) -> UploadList:
+@router.post("/upload-urls", response_model=UploadList)
+def sign_uploads(task_id: TaskId, given: Given, user: User) -> Response:
     """Where to PUT each file within 15 minutes: exactly the bytes and the type announced.
 
     Ask again when the time is not enough.
     """
-    try:
-        with given.database.connect() as connection:
-            if get_task(connection, user, task_id).status is TaskStatus.UPLOAD_FAILED:
-                check_room(connection, user, most_open=given.limits.open_tasks)
-            task = start_upload(connection, user, task_id, now=given.now())
-    except TaskStatusError as error:
-        # Still waiting, and not given more time: its time is over, and the sweep has not come by.
-        waiting = (TaskStatus.CREATED, TaskStatus.UPLOADING, TaskStatus.EXPIRED)
-        if error.status in waiting:
-            raise _expired() from error
-        context = {"status": error.status.value}
-        raise RefusedError(
-            409, ErrorCode.TASK_NOT_UPLOADABLE, str(error), context=context
-        ) from error
-    return UploadList(uploads=[_upload(given, task, one) for one in task.inputs])
+    task = uploading(given, user, task_id)
+    found = UploadList(uploads=[_upload(given, task, one) for one in task.inputs])
+    # As JSON already: FastAPI would check it all again, in another thread.
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.post("/process", status_code=202, response_model=TaskShown)
@@ -124,6 +113,32 @@ def report(
     raise RefusedError(
         404, ErrorCode.REPORT_NOT_FOUND, f"there is no report of that format: there are {names}"
     )
+
+
+def uploading(given: Collaborators, user: str, task_id: str) -> Task:
+    """The task, UPLOADING, with time for it from now on. Raises RefusedError."""
+    try:
+        with given.database.statements() as connection:
+            return _started_upload(given, connection, user, task_id)
+    except TaskStatusError as error:
+        # Still waiting, and not given more time: its time is over, and the sweep has not come by.
+        waiting = (TaskStatus.CREATED, TaskStatus.UPLOADING, TaskStatus.EXPIRED)
+        if error.status in waiting:
+            raise _expired() from error
+        context = {"status": error.status.value}
+        raise RefusedError(
+            409, ErrorCode.TASK_NOT_UPLOADABLE, str(error), context=context
+        ) from error
+
+
+def _started_upload(given: Collaborators, connection: Connection, user: str, task_id: str) -> Task:
+    try:
+        return start_upload(connection, user, task_id, now=given.now())
+    except TaskStatusError as error:
+        if error.status is not TaskStatus.UPLOAD_FAILED:
+            raise
+    most = given.limits.open_tasks
+    return start_upload_again(connection, user, task_id, now=given.now(), most_open=most)
 
 
 def _upload(given: Collaborators, task: Task, wanted: TaskInput) -> UploadShown:

@@ -1,7 +1,7 @@
 """Every answer that is no success: `{"detail", "error_code", "context"}`, whoever gives it.
 
 `detail` is a sentence for a person, `error_code` a word for a program. Neither holds what was sent,
-nor the name of a server or a bucket.
+nor the name of a server or a bucket; only an administrator's own policy is called by its id.
 """
 
 import logging
@@ -16,6 +16,13 @@ from starlette.exceptions import HTTPException
 
 from outreach_core.errors import OutreachError, RetryableError
 from outreach_core.given_answers import IdempotencyKeyReusedError
+from outreach_core.path_patterns import WrongPatternError
+from outreach_core.policies import WrongPolicyError
+from outreach_core.policy_table import (
+    PolicyChangedError,
+    PolicyMissingError,
+    PolicyThereError,
+)
 from outreach_core.tasks import TaskMissingError, TooManyOpenTasksError
 
 logger = logging.getLogger(__name__)
@@ -38,8 +45,17 @@ class ErrorCode(StrEnum):
     INVALID_PARAMETERS = "INVALID_PARAMETERS"
     INVALID_INPUTS = "INVALID_INPUTS"
     INVALID_CURSOR = "INVALID_CURSOR"
+    INVALID_POLICY = "INVALID_POLICY"
+    INVALID_DESTINATION = "INVALID_DESTINATION"
+    POLICY_NOT_FOUND = "POLICY_NOT_FOUND"
+    POLICY_EXISTS = "POLICY_EXISTS"
+    POLICY_CHANGED = "POLICY_CHANGED"
     FILES_NOT_FOUND = "FILES_NOT_FOUND"
     FILES_DIFFER = "FILES_DIFFER"
+    UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
+    INVALID_PART = "INVALID_PART"
+    PARTS_NOT_FOUND = "PARTS_NOT_FOUND"
+    PARTS_DIFFER = "PARTS_DIFFER"
     UPLOAD_URLS_EXPIRED = "UPLOAD_URLS_EXPIRED"
     TASK_NOT_UPLOADABLE = "TASK_NOT_UPLOADABLE"
     TASK_ALREADY_PROCESSING = "TASK_ALREADY_PROCESSING"
@@ -52,6 +68,19 @@ class ErrorCode(StrEnum):
     LINK_REFUSED = "LINK_REFUSED"
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+REFUSED: Mapping[type[OutreachError], tuple[int, ErrorCode]] = {
+    TaskMissingError: (404, ErrorCode.TASK_NOT_FOUND),
+    TooManyOpenTasksError: (429, ErrorCode.TOO_MANY_OPEN_TASKS),
+    IdempotencyKeyReusedError: (422, ErrorCode.IDEMPOTENCY_KEY_REUSED),
+    WrongPolicyError: (400, ErrorCode.INVALID_POLICY),
+    WrongPatternError: (400, ErrorCode.INVALID_POLICY),
+    PolicyMissingError: (404, ErrorCode.POLICY_NOT_FOUND),
+    PolicyThereError: (409, ErrorCode.POLICY_EXISTS),
+    PolicyChangedError: (412, ErrorCode.POLICY_CHANGED),
+}
+"""Errors whose own words are the answer."""
 
 
 class Refusal(BaseModel):
@@ -138,12 +167,9 @@ def _ours(_request: Request, error: Exception) -> JSONResponse:
 
 def as_refused(error: Exception) -> RefusedError:
     """An error of ours as the answer it is."""
-    if isinstance(error, TaskMissingError):
-        return RefusedError(404, ErrorCode.TASK_NOT_FOUND, str(error))
-    if isinstance(error, TooManyOpenTasksError):
-        return RefusedError(429, ErrorCode.TOO_MANY_OPEN_TASKS, str(error))
-    if isinstance(error, IdempotencyKeyReusedError):
-        return RefusedError(422, ErrorCode.IDEMPOTENCY_KEY_REUSED, str(error))
+    for kind, (status, code) in REFUSED.items():
+        if isinstance(error, kind):
+            return RefusedError(status, code, str(error))
     if isinstance(error, RetryableError):
         return RefusedError(
             503,

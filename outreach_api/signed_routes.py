@@ -3,7 +3,9 @@
 A bucket does all this itself; there these routes do not exist.
 """
 
+import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from b2_resources.object_store import BLOCK_BYTES
+from b2_resources.part_uploads import PartsGoneError
 from b2_resources.signing import ROUTE, Grant, TokenRefusedError, disposition_of
 from outreach_api.collaborators import LocalFiles
 from outreach_api.refusals import ErrorCode, RefusedError
@@ -32,12 +35,11 @@ def signed_router(files: LocalFiles) -> APIRouter:
         grant = _granted(files, request, key, token)
         _check_headers(request, grant)
         with files.store.temporary_file() as path:
-            if await _received(request.stream(), path, grant.size_bytes) != grant.size_bytes:
+            got = await _received(request.stream(), path, grant.size_bytes)
+            if got.size_bytes != grant.size_bytes:
                 raise _refused("not as many bytes as were signed")
-            await run_in_threadpool(
-                files.store.put_file, key, path, content_type=grant.content_type
-            )
-        return Response(status_code=200)
+            await run_in_threadpool(_kept, files, grant, path, got.md5)
+        return Response(status_code=200, headers={"etag": f'"{got.md5}"'})
 
     @router.get("/{key:path}")
     def get(key: str, request: Request, token: Token = "") -> FileResponse:
@@ -55,6 +57,25 @@ def signed_router(files: LocalFiles) -> APIRouter:
     return router
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Received:
+    """A body that was written to a file."""
+
+    size_bytes: int
+    md5: str
+
+
+def _kept(files: LocalFiles, grant: Grant, path: Path, md5: str) -> None:
+    """The file is now what was granted: an object, or a part of one."""
+    if not grant.part:
+        files.store.put_file(grant.key, path, content_type=grant.content_type)
+        return
+    try:
+        files.parts.put_part(grant.key, grant.upload_id, grant.part, path, md5=md5)
+    except PartsGoneError:
+        raise _refused("this upload was completed or aborted") from None
+
+
 def _granted(files: LocalFiles, request: Request, key: str, token: str) -> Grant:
     now = request.app.state.collaborators.now()
     try:
@@ -65,29 +86,36 @@ def _granted(files: LocalFiles, request: Request, key: str, token: str) -> Grant
 
 def _check_headers(request: Request, grant: Grant) -> None:
     """As a bucket does: what was signed is what must be sent."""
-    if request.headers.get("content-type") != grant.content_type:
+    # Of a part it is not signed, by a bucket either: the object has the one it was begun with.
+    if not grant.part and request.headers.get("content-type") != grant.content_type:
         raise _refused("another content type than was signed")
     if request.headers.get("content-length") != str(grant.size_bytes):
         raise _refused("another content length than was signed, or none")
 
 
-async def _received(blocks: AsyncIterator[bytes], path: Path, most_bytes: int) -> int:
-    """Write the blocks as they come; how many bytes, which stop soon after what is allowed."""
+async def _received(blocks: AsyncIterator[bytes], path: Path, most_bytes: int) -> _Received:
+    """Write the blocks as they come, which stop soon after what is allowed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     written, held = 0, bytearray()
+    digest = hashlib.md5(usedforsecurity=False)
+
+    def write(block: bytes) -> int:
+        digest.update(block)
+        return file.write(block)
+
     with path.open("xb") as file:
         try:
             async for block in blocks:
                 held += block
                 if written + len(held) > most_bytes:
-                    return written + len(held)
+                    break
                 if len(held) >= BLOCK_BYTES:
-                    written += await run_in_threadpool(file.write, bytes(held))
+                    written += await run_in_threadpool(write, bytes(held))
                     held.clear()
         except ClientDisconnect as error:
             raise _refused("the upload was broken off") from error
-        written += await run_in_threadpool(file.write, bytes(held))
-    return written
+        written += await run_in_threadpool(write, bytes(held))
+    return _Received(size_bytes=written, md5=digest.hexdigest())
 
 
 def _refused(says: str) -> RefusedError:

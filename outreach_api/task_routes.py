@@ -32,7 +32,6 @@ from outreach_core.postgres import Connection
 from outreach_core.task_changes import cancel_task, delete_task, retry_task
 from outreach_core.task_rows import (
     TaskFilter,
-    check_room,
     create_task,
     get_task,
     history_of,
@@ -131,8 +130,8 @@ def retry(
     """Try a failed task again with the same files, as long as they are kept: seven days."""
 
     def deed(connection: Connection) -> Task:
-        check_room(connection, asked.user_id, most_open=given.limits.open_tasks)
-        task = retry_task(connection, asked.user_id, task_id, now=given.now())
+        most = given.limits.open_tasks
+        task = retry_task(connection, asked.user_id, task_id, now=given.now(), most_open=most)
         background.add_task(push, given, task.id)
         return task
 
@@ -159,8 +158,12 @@ def changed_once(
     status: int = 200,
     background: BackgroundTasks | None = None,
 ) -> Response:
-    """The task after the deed; the first answer again for a request that came before."""
-    with given.database.connect() as connection:
+    """The task after the deed; the first answer again for a request that came before.
+
+    The deed is whole or absent by itself: only one whose answer is kept needs a transaction around.
+    """
+    opened = given.database.connect if asked.idempotency_key else given.database.statements
+    with opened() as connection:
 
         def do() -> Mapping[str, object]:
             return shown(deed(connection)).model_dump(mode="json")

@@ -3,26 +3,32 @@
 from collections.abc import Mapping
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from b2_resources.build_store import STORE_FOLDER
 from b2_resources.resource import B2Resource
 from outreach_assets.assets.audit import audit_log_export
+from outreach_assets.assets.backup_drill import build_backup_drill
+from outreach_assets.assets.backup_neon import build_backup_neon
 from outreach_assets.assets.backups import build_backups
 from outreach_assets.assets.chain import sources
 from outreach_assets.assets.drill import restore_drill
 from outreach_assets.assets.failures import build_failures
+from outreach_assets.assets.inbox import build_inbox
 from outreach_assets.assets.morning import build_morning
 from outreach_assets.assets.retention import build_retention
 from outreach_assets.assets.tables import build_tables
 from outreach_assets.assets.tasks import build_tasks, task_upkeep
 from outreach_assets.assets.usage import build_usage
 from outreach_assets.assets.verified import verified_snapshots
+from outreach_assets.assets.workbench import workbench
 from outreach_assets.jobs import JOBS
 from outreach_assets.resources import AlertsResource, NeonResource, PrivateDuckDBResource
 from outreach_assets.schedules import build_schedules
 from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.progress import NoProgress
 from outreach_assets.steps.snapshots.retention import Keep
+from outreach_assets.steps.workbench import workbench_path
 from outreach_assets.tables.catalogue import tables_for
 from outreach_assets.tools.assignment import ToolLimits
 from outreach_core.settings import Settings, load_settings
@@ -30,6 +36,7 @@ from sensors.abandoned_runs import abandoned_runs_sensor
 from sensors.alerts import alerts_sensor
 from sensors.changed_states import build_changed_states_sensor
 from sensors.failures_found import failures_found_sensor
+from sensors.inbox import build_inbox_sensor
 from sensors.owed_objects import owed_objects_sensor
 from sensors.run_outcomes import run_outcomes_sensor
 from sensors.task_uploads import task_uploads_sensor
@@ -38,52 +45,42 @@ from sensors.task_uploads import task_uploads_sensor
 def build_defs(settings: Settings, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Everything, around these settings; `resources` take the place of those by the same name."""
     tables = tables_for(settings.outreach_company_not_valid)
+    switches = KillSwitches.of(settings)
     return dg.Definitions(
         assets=[
             *sources(),
-            build_tables(
-                settings.outreach_states_per_run,
-                tables,
-                kill_switches(settings),
-            ),
+            build_tables(settings.outreach_states_per_run, tables, switches),
             build_failures(settings.b2_validation_failures_prefix),
             build_usage(settings.outreach_storage_budget_dollars),
             audit_log_export,
-            build_morning(
-                tables_for(settings.outreach_company_not_valid), settings.outreach_ui_url
-            ),
+            build_morning(tables, settings.outreach_ui_url),
+            workbench,
             restore_drill,
             verified_snapshots,
             build_retention(
                 Keep(snapshots=settings.outreach_keep_snapshots, days=settings.outreach_keep_days)
             ),
             build_tasks(ToolLimits.of(settings)),
+            build_inbox(settings.outreach_open_tasks),
             task_upkeep,
             build_backups(settings),
+            build_backup_drill(settings),
+            *build_backup_neon(settings),
         ],
         jobs=JOBS,
-        schedules=build_schedules(settings, tables),
+        schedules=build_schedules(settings, tables, switches),
         sensors=[
             abandoned_runs_sensor,
             owed_objects_sensor,
             failures_found_sensor,
             run_outcomes_sensor,
             alerts_sensor,
-            build_changed_states_sensor(tables),
+            build_changed_states_sensor(tables, switches),
             task_uploads_sensor,
+            build_inbox_sensor(settings.inbox_minutes),
         ],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
-    )
-
-
-def kill_switches(settings: Settings) -> KillSwitches:
-    """The thresholds as the environment sets them."""
-    return KillSwitches(
-        max_bad_share=settings.outreach_max_bad_share,
-        max_row_change=settings.outreach_max_row_change,
-        max_bad_share_by_state=settings.outreach_max_bad_share_by_state,
-        max_row_change_by_state=settings.outreach_max_row_change_by_state,
     )
 
 
@@ -114,6 +111,10 @@ def default_resources(settings: Settings) -> dict[str, object]:
             memory_mb=settings.outreach_duckdb_memory_mb,
             temp_gb=settings.outreach_duckdb_temp_gb,
             threads=settings.outreach_duckdb_threads,
+        ),
+        "workbench_file": DuckDBResource(
+            database=str(workbench_path(settings.home)),
+            connection_config={"access_mode": "READ_ONLY"},
         ),
         "progress": NoProgress(),
         "alerts": AlertsResource(

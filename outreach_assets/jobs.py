@@ -5,16 +5,20 @@ from collections.abc import Iterable
 import dagster as dg
 
 from outreach_assets.assets.audit import AUDIT_EXPORT
+from outreach_assets.assets.backup_drill import BACKUP_DRILL
+from outreach_assets.assets.backup_neon import BACKUP_NEON, NEON_DRILL
 from outreach_assets.assets.backups import IS_DESTINATION
 from outreach_assets.assets.chain import chain
 from outreach_assets.assets.drill import RESTORE_DRILL
 from outreach_assets.assets.failures import EXPORTED_FAILURES
+from outreach_assets.assets.inbox import TASK_INBOX
 from outreach_assets.assets.morning import MORNING
 from outreach_assets.assets.observed_sources import observe_sources
 from outreach_assets.assets.retention import RETENTION
 from outreach_assets.assets.tasks import TASK_OUTPUTS, TASK_UPKEEP
 from outreach_assets.assets.usage import USAGE
 from outreach_assets.assets.verified import VERIFIED
+from outreach_assets.assets.workbench import WORKBENCH
 from outreach_core.task_runs import JOB
 
 REFRESH_TABLES = "refresh_tables_job"
@@ -55,11 +59,18 @@ verify_snapshots_job = _job(
     [VERIFIED],
     "The newest snapshots, read from the store to the last byte and judged again.",
 )
-morning_report_job = _job("morning_report_job", [MORNING], "One page that says how the night went.")
+morning_report_job = _job(
+    "morning_report_job",
+    [MORNING, WORKBENCH],
+    "One page that says how the night went, and the analysts' file held against the receipts.",
+)
 retention_job = _job(
     "retention_job", [RETENTION], "Snapshots beyond what is kept, removed for good."
 )
 process_task_job = _job(JOB, [TASK_OUTPUTS], "A task that waits, from its files to its results.")
+take_in_drops_job = _job(
+    "take_in_drops_job", [TASK_INBOX], "Files in people's inboxes made into tasks."
+)
 task_upkeep_job = _job(
     "task_upkeep_job",
     [TASK_UPKEEP],
@@ -72,6 +83,17 @@ backup_job = dg.define_asset_job(
     description="Folders to their destinations, by policy. One policy: `policy` in the run's "
     "configuration; one destination: select its asset.",
     executor_def=dg.in_process_executor,
+)
+backup_drill_job = _job(
+    "backup_drill_job", [BACKUP_DRILL], "Backed up files by dice, restored from each destination."
+)
+backup_database_job = _job(
+    "backup_database_job", [BACKUP_NEON], "The database, as Parquet, to every destination."
+)
+backup_database_drill_job = _job(
+    "backup_database_drill_job",
+    [NEON_DRILL],
+    "The database's newest backups, each restored into an empty PostgreSQL and compared.",
 )
 
 
@@ -92,7 +114,11 @@ JOBS = [
     morning_report_job,
     observe_sources_job,
     process_task_job,
+    take_in_drops_job,
     task_upkeep_job,
     backup_job,
+    backup_drill_job,
+    backup_database_job,
+    backup_database_drill_job,
 ]
 """All of them, as definitions.py loads them."""

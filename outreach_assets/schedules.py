@@ -13,6 +13,9 @@ from b2_resources.resource import B2Resource
 from outreach_assets.assets.asked_states import NO_ATTEMPTS, busy_states, requests_for
 from outreach_assets.jobs import (
     audit_export_job,
+    backup_database_drill_job,
+    backup_database_job,
+    backup_drill_job,
     backup_job,
     export_failures_job,
     morning_report_job,
@@ -24,7 +27,8 @@ from outreach_assets.jobs import (
     verify_snapshots_job,
 )
 from outreach_assets.resources import NeonResource
-from outreach_assets.steps.changed_states import changed_states, place_published_to
+from outreach_assets.steps.changed_states import due_states
+from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.tables.table import Table
 from outreach_core.settings import Settings
 
@@ -114,14 +118,37 @@ CLOCKS = (
         says="Every night, before the refresh. On at first: without a policy it does nothing and "
         "costs nothing, and who has made one expects it.",
     ),
+    Clock(
+        job=backup_drill_job.name,
+        cron=lambda settings: settings.outreach_backup_drill_schedule,
+        at_first=ON,
+        says="Once a week, when nobody waits for the machine. On at first: what was never "
+        "restored is no backup, and fifty files of each are a small download.",
+    ),
+    Clock(
+        job=backup_database_job.name,
+        cron=lambda settings: settings.outreach_backup_database_schedule,
+        at_first=OFF,
+        says="Every night, after the refresh. Off at first: it holds people's data and goes to "
+        "every destination, also to those meant for other folders, so somebody says yes once.",
+    ),
+    Clock(
+        job=backup_database_drill_job.name,
+        cron=lambda settings: settings.outreach_backup_database_drill_schedule,
+        at_first=ON,
+        says="Once a week, when nobody waits for the machine. On at first: what was never "
+        "restored is no backup; where there is none it costs a listing.",
+    ),
 )
 
 
-def build_schedules(settings: Settings, tables: Sequence[Table]) -> Sequence[dg.ScheduleDefinition]:
+def build_schedules(
+    settings: Settings, tables: Sequence[Table], switches: KillSwitches
+) -> Sequence[dg.ScheduleDefinition]:
     """Every schedule, at the settings' times; `tables` carry the rules that rows are judged by."""
     zone = settings.outreach_schedule_timezone
     return [
-        _nightly_refresh(settings.outreach_nightly_refresh_schedule, zone, tables),
+        _nightly_refresh(settings.outreach_nightly_refresh_schedule, zone, tables, switches),
         *(
             dg.ScheduleDefinition(
                 name=clock.name,
@@ -136,23 +163,25 @@ def build_schedules(settings: Settings, tables: Sequence[Table]) -> Sequence[dg.
     ]
 
 
-def _nightly_refresh(cron: str, zone: str, tables: Sequence[Table]) -> dg.ScheduleDefinition:
+def _nightly_refresh(
+    cron: str, zone: str, tables: Sequence[Table], switches: KillSwitches
+) -> dg.ScheduleDefinition:
     @dg.schedule(
         job=refresh_tables_job,
         cron_schedule=cron,
         execution_timezone=zone,
         default_status=ON,
         description="Once a night, after the day's intake has ended in every US time zone but two: "
-        "the states that have changed. On at first: without a change it asks for nothing, and puts "
-        "into a bucket are free.",
+        "the states that have changed or are gone from the store. On at first: without a change it "
+        "asks for nothing, and a listing for each state is within what B2 gives free.",
     )
     def nightly_refresh_schedule(
         context: dg.ScheduleEvaluationContext, neon: NeonResource, b2: B2Resource
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        """The states whose rows, rules or engine have changed since their last run."""
+        """The states that have changed since their last run, or are gone from the store."""
         busy = busy_states(context.instance)
-        changed = changed_states(neon.open(), tables, place_published_to(b2.create_store()))
-        wanted = {state: found for state, found in changed.items() if state not in busy}
+        due = due_states(neon.open(), tables, switches, b2.create_store())
+        wanted = {state: found for state, found in due.items() if state not in busy}
         return requests_for(wanted, NO_ATTEMPTS) or dg.SkipReason("nothing has changed")
 
     return nightly_refresh_schedule

@@ -47,6 +47,7 @@ BUCKET_SET_UP = "outreach_bucket_set_up"
 SNAPSHOT_REMOVED = "outreach_snapshot_removed"
 SNAPSHOT_RESTORED = "outreach_snapshot_restored"
 FAILURE_REPAIRED = "outreach_failure_repaired"
+DROP_REFUSED = "outreach_drop_refused"
 
 WHO_TAG = "outreach/who"
 """On a run that a command has started: for whom."""

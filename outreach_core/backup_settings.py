@@ -73,7 +73,16 @@ def _is_option(name: str, said: str) -> bool:
     return False
 
 
-TAKEN = ("aws_s3", "backblaze_b2", "scaleway", "local", "neon", "verified", "restore_drill")
+TAKEN = (
+    "aws_s3",
+    "backblaze_b2",
+    "scaleway",
+    "local",
+    "neon",
+    "neon_drill",
+    "verified",
+    "restore_drill",
+)
 """Names that a remote cannot have here: other destinations', and of assets beside them."""
 
 
@@ -155,6 +164,8 @@ class BackupSettings(BaseSettings):
     outreach_backup_remotes: Remotes = Field(default_factory=dict)
     outreach_backup_remotes_options: Options = Field(default_factory=dict)
 
+    outreach_backup_database_keep: int = Field(default=14, ge=1)
+    outreach_backup_database_keep_days: int = Field(default=30, ge=0, le=36500)
     outreach_backup_passphrase: Passphrase = None
     outreach_backup_salt: Passphrase = None
     outreach_google_drive_service_account_file: Path | None = None

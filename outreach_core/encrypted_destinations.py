@@ -38,6 +38,17 @@ OTHERWISE_ENCRYPTED = """
     WHERE folder_id = %(folder_id)s AND destination = %(destination)s AND status = 'synced'
       AND passphrase_mark <> %(passphrase_mark)s LIMIT 1"""
 
+# Proven copies of what has a fault at a place, at another of its destinations. It lies there under
+# the same encryption, if any, so that its hash is the one that it must have here.
+COPIES_AT = """
+    SELECT o.path, o.hash, coalesce(o.remote_hash, o.hash)
+    FROM shq.file_destinations o JOIN shq.file_destinations f USING (folder_id, path, hash)
+    WHERE f.folder_id = %(folder_id)s AND f.destination = %(destination)s AND f.fault IS NOT NULL
+      AND o.destination = %(other)s AND o.status = 'synced'
+      AND o.passphrase_mark IS NOT DISTINCT FROM %(passphrase_mark)s
+      AND starts_with(coalesce(o.remote_hash, o.hash), %(kind)s || ':')
+    ORDER BY o.path"""
+
 
 class ProvenFile(NamedTuple):
     """A file, and the hash of what a destination holds as its encryption."""
@@ -64,6 +75,12 @@ def note_recognised(
     """Record that these files were there already, as their encryptions prove."""
     with _copied_in(connection, proven):
         connection.execute(NOTE_RECOGNISED, {**vars(place), "now": now})
+
+
+def copies_at(connection: Connection, place: Place, other: str, kind: str) -> list[ProvenFile]:
+    """What has a fault at the place and is proven at another destination, by that kind of hash."""
+    values = {**vars(place), "other": other, "kind": kind}
+    return [ProvenFile(*row) for row in connection.execute(COPIES_AT, values)]
 
 
 def has_other_passphrase(connection: Connection, place: Place) -> bool:

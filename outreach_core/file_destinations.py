@@ -25,7 +25,7 @@ from outreach_core.file_statements import (
     NOTE_UNREACHABLE,
     TO_SEND,
 )
-from outreach_core.postgres import Connection, Postgres
+from outreach_core.postgres import Connection, Database
 
 
 class FileStatus(StrEnum):
@@ -258,7 +258,7 @@ def has_synced_files(connection: Connection, place: Place) -> bool:
     return row is not None
 
 
-def place_summaries(postgres: Postgres) -> list[PlaceSummary]:
+def place_summaries(postgres: Database) -> list[PlaceSummary]:
     """All policies and destinations that anything is known of, also of removed policies."""
     with postgres.connect() as connection:
         return [PlaceSummary(*row) for row in connection.execute(SUMMARY, (PROVEN_DAYS,))]

@@ -34,13 +34,15 @@ NOTE_SOURCE = f"""
            CASE WHEN {SAME} THEN %(now)s::timestamptz END,
            %(now)s,
            CASE WHEN {SAME} THEN d.remote_hash END,
-           CASE WHEN {SAME} THEN %(passphrase_mark)s END
+           %(passphrase_mark)s
     FROM listed_source s LEFT JOIN listed_destination d USING (path)
     ON CONFLICT (folder_id, destination, path) DO UPDATE SET
         status = EXCLUDED.status, size_bytes = EXCLUDED.size_bytes, hash = EXCLUDED.hash,
         remote_path = EXCLUDED.remote_path, remote_hash = EXCLUDED.remote_hash,
         passphrase_mark = EXCLUDED.passphrase_mark,
-        fault = CASE WHEN EXCLUDED.status <> 'synced' THEN f.fault END,
+        fault = CASE WHEN EXCLUDED.status <> 'synced'
+                      AND f.passphrase_mark IS NOT DISTINCT FROM EXCLUDED.passphrase_mark
+                     THEN f.fault END,
         bytes_proven_at = CASE WHEN (f.hash, EXCLUDED.status) = (EXCLUDED.hash, 'synced')
                                THEN f.bytes_proven_at END,
         error = CASE WHEN EXCLUDED.status = 'pending' THEN f.error ELSE EXCLUDED.error END,
@@ -93,7 +95,7 @@ NOTE_SENT = """
         fault = CASE WHEN d.hash = f.hash THEN NULL ELSE f.fault END,
         bytes_proven_at = CASE WHEN d.hash = f.hash AND r.path IS NOT NULL THEN %(now)s END,
         remote_hash = CASE WHEN d.hash = f.hash THEN d.remote_hash END,
-        passphrase_mark = CASE WHEN d.hash = f.hash THEN %(passphrase_mark)s END,
+        passphrase_mark = %(passphrase_mark)s,
         changed_at = %(now)s
     FROM tried t LEFT JOIN listed_destination d USING (path) LEFT JOIN bytes_read r USING (path)
     WHERE f.folder_id = %(folder_id)s AND f.destination = %(destination)s AND f.path = t.path"""

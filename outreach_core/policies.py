@@ -6,6 +6,7 @@ Pure. Where policies are kept is in policy_table.py; what a destination is, in d
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from unicodedata import normalize
 
 from outreach_core.errors import PermanentError
@@ -62,6 +63,11 @@ class FolderPolicy:
     def components(self) -> tuple[str, ...]:
         """Of the folder's path."""
         return components(self.path, self.source)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same as long as all that was decided is."""
+        return sha256(repr(sorted(vars(self).items())).encode()).hexdigest()[:32]
 
     def covers(self, path: str) -> bool:
         """True when the file's folder is this one or, for a recursive policy, one below it."""

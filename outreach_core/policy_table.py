@@ -20,8 +20,8 @@ from outreach_core.policies import (
 )
 from outreach_core.postgres import (
     Connection,
+    Database,
     IntegrityError,
-    Postgres,
     UndefinedSchema,
     UndefinedTable,
 )
@@ -35,6 +35,7 @@ Event = Callable[[str, Mapping[str, object]], AuditEvent]
 
 COLUMNS = [field.name for field in fields(FolderPolicy)]
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM shq.sync_folders"  # noqa: S608 our own names
+LOCK = "FOR UPDATE"
 INSERT = f"""
     INSERT INTO shq.sync_folders ({", ".join(COLUMNS)}, path_key)
     VALUES ({", ".join(f"%({name})s" for name in COLUMNS)}, %(path_key)s)"""  # noqa: S608
@@ -48,11 +49,15 @@ class PolicyMissingError(PermanentError):
     """There is no policy of that id."""
 
 
+class PolicyChangedError(PermanentError):
+    """It is not as the caller has seen it."""
+
+
 class PolicyThereError(PermanentError):
     """There is one already, of the id or for the folder."""
 
 
-def add_policy(postgres: Postgres, policy: FolderPolicy, event: Event) -> None:
+def add_policy(postgres: Database, policy: FolderPolicy, event: Event) -> None:
     """Raises PolicyThereError, and what `checked` raises."""
     values = _values(checked(policy))
     with _table(postgres) as connection, _unique(policy):
@@ -60,19 +65,25 @@ def add_policy(postgres: Postgres, policy: FolderPolicy, event: Event) -> None:
         write_event(connection, event(ADDED, _details(policy)))
 
 
-def update_policy(postgres: Postgres, policy: FolderPolicy, event: Event) -> None:
+def update_policy(
+    postgres: Database, policy: FolderPolicy, event: Event, *, seen: str | None = None
+) -> None:
     """The policy of that id is this one from now on.
 
-    Raises PolicyMissingError, and what `add_policy` raises.
+    `seen`: the fingerprint of the one that the caller means to change; of two who change the same
+    one at once, the second is told. Raises PolicyMissingError, PolicyChangedError, and what
+    `add_policy` raises.
     """
     values = _values(checked(policy))
     with _table(postgres) as connection, _unique(policy):
+        if seen is not None and _get(connection, policy.folder_id, LOCK).fingerprint != seen:
+            raise PolicyChangedError("somebody has changed it meanwhile: look at it again")
         if connection.execute(UPDATE, values).rowcount == 0:
             raise _missing(policy.folder_id)
         write_event(connection, event(CHANGED, _details(policy)))
 
 
-def toggle_policy(postgres: Postgres, folder_id: str, event: Event) -> FolderPolicy:
+def toggle_policy(postgres: Database, folder_id: str, event: Event) -> FolderPolicy:
     """The other way round than it was: enabled or not. Raises PolicyMissingError."""
     with _table(postgres) as connection:
         connection.execute(
@@ -85,7 +96,7 @@ def toggle_policy(postgres: Postgres, folder_id: str, event: Event) -> FolderPol
     return policy
 
 
-def remove_policy(postgres: Postgres, folder_id: str, event: Event) -> None:
+def remove_policy(postgres: Database, folder_id: str, event: Event) -> None:
     """What was backed up stays where it is, and known. Raises PolicyMissingError."""
     with _table(postgres) as connection:
         policy = _get(connection, folder_id)
@@ -93,24 +104,24 @@ def remove_policy(postgres: Postgres, folder_id: str, event: Event) -> None:
         write_event(connection, event(REMOVED, _details(policy)))
 
 
-def get_policy(postgres: Postgres, folder_id: str) -> FolderPolicy:
+def get_policy(postgres: Database, folder_id: str) -> FolderPolicy:
     """Raises PolicyMissingError."""
     with _table(postgres) as connection:
         return _get(connection, folder_id)
 
 
-def list_policies(postgres: Postgres) -> list[FolderPolicy]:
+def list_policies(postgres: Database) -> list[FolderPolicy]:
     """All of them, by their folders."""
     with _table(postgres) as connection:
         return [_policy(row) for row in connection.execute(f"{SELECT} ORDER BY source, path_key")]
 
 
-def policy_for_file(postgres: Postgres, source: Source, path: str) -> FolderPolicy | None:
+def policy_for_file(postgres: Database, source: Source, path: str) -> FolderPolicy | None:
     """The policy that decides for the file; None when there is none."""
     return deciding_policy(list_policies(postgres), source, path)
 
 
-def destinations_for_file(postgres: Postgres, source: Source, path: str) -> tuple[str, ...]:
+def destinations_for_file(postgres: Database, source: Source, path: str) -> tuple[str, ...]:
     """Where the file goes; nowhere when no policy takes it."""
     return destinations_of(list_policies(postgres), source, path)
 
@@ -124,7 +135,7 @@ def is_enabled(connection: Connection, folder_id: str) -> bool:
 
 
 @contextmanager
-def _table(postgres: Postgres) -> Iterator[Connection]:
+def _table(postgres: Database) -> Iterator[Connection]:
     try:
         with postgres.connect() as connection:
             yield connection
@@ -147,8 +158,8 @@ def _unique(policy: FolderPolicy) -> Iterator[None]:
         raise PolicyThereError(what) from None
 
 
-def _get(connection: Connection, folder_id: str) -> FolderPolicy:
-    row = connection.execute(f"{SELECT} WHERE folder_id = %s", (folder_id,)).fetchone()
+def _get(connection: Connection, folder_id: str, lock: str = "") -> FolderPolicy:
+    row = connection.execute(f"{SELECT} WHERE folder_id = %s {lock}", (folder_id,)).fetchone()
     if row is None:
         raise _missing(folder_id)
     return _policy(row)

@@ -6,9 +6,10 @@ own connection is opened in outreach_assets/steps/extract.py from `Postgres.conn
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import quote
 
 import psycopg
@@ -53,6 +54,17 @@ class DatabaseUnreachableError(RetryableError):
 
 class DatabaseRefusedError(PermanentError):
     """The server answered and said no: wrong password, no such database, no permission, no room."""
+
+
+class Database(Protocol):
+    """What lends connections: a Postgres, or a pool on one."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        """One connection, in a transaction of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +172,21 @@ class Postgres:
     def database(self, dbname: str) -> "Postgres":
         """The same server, another database."""
         return Postgres(conninfo=libpq.make_conninfo(self.conninfo, dbname=dbname), name=self.name)
+
+
+def execute_together(
+    connection: Connection, statements: Sequence[str], values: Mapping[str, object]
+) -> list[TupleRow]:
+    """Run the statements in one round trip, all or none of them; the rows of the last.
+
+    Each sees what was committed before it began, so the second knows what the first has waited for.
+    psycopg puts the values in as literals, for only a text without parameters may be several.
+    """
+    with psycopg.ClientCursor(connection) as cursor:
+        cursor.execute(";".join(statements).encode(), values)
+        while cursor.nextset():
+            pass
+        return cursor.fetchall()
 
 
 def redacted(text: str, conninfo: str) -> str:

@@ -4,6 +4,7 @@ A connection costs some 10 ms to make; a command makes one, a server cannot affo
 transaction pooler, as in postgres.py.
 """
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -34,10 +35,14 @@ class PostgresPool:
             max_size=most,
             timeout=WAIT_SECONDS,
             max_idle=60.0,
-            # One more round trip, and nobody is lent what a restarted server has cut.
-            check=ConnectionPool.check_connection,
+            check=_check,
             open=True,
         )
+
+    @property
+    def name(self) -> str:
+        """What messages call the database."""
+        return self._postgres.name
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -69,3 +74,15 @@ class PostgresPool:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _check(connection: Connection) -> None:
+    """Raise when a restarted server has cut it: nobody is lent such a one.
+
+    The end of a connection can be read without asking; a round trip for each request cannot be
+    afforded. Only where something is to be read, the server is asked.
+    """
+    readable = select.poll()
+    readable.register(connection, select.POLLIN)
+    if readable.poll(0):
+        ConnectionPool.check_connection(connection)

@@ -130,6 +130,15 @@ def region_name(value: str) -> str:
     return value
 
 
+def event_secret(value: str) -> str:
+    """The signing secret of an event rule."""
+    if not re.fullmatch(r"[A-Za-z0-9]{32}", value):
+        raise ValueError(
+            "expected the signing secret of the bucket's event rule: 32 letters and digits"
+        )
+    return value
+
+
 def bucket_name(value: str) -> str:
     """A bucket's name alone."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}", value):

@@ -70,6 +70,13 @@ class StorageMode(StrEnum):
     HYBRID = "hybrid"
 
 
+class RunLogsPlace(StrEnum):
+    """Where what runs print is kept."""
+
+    LOCAL = "local"
+    BUCKET = "bucket"
+
+
 def _secret(value: SecretStr, check: str) -> SecretStr:
     getattr(setting_values, check)(value.get_secret_value())
     return value
@@ -123,6 +130,7 @@ class Settings(BackupSettings):
     outreach_dagster_postgres_url: (
         Annotated[SecretStr, AfterValidator(lambda v: _secret(v, "direct_url"))] | None
     ) = None
+    outreach_run_logs: Annotated[RunLogsPlace, _word(RunLogsPlace)] = RunLogsPlace.LOCAL
     outreach_states_per_run: int | None = Field(default=None, ge=1)
     outreach_duckdb_memory_mb: int = Field(default=400, ge=64)
     outreach_duckdb_threads: int | None = Field(default=None, ge=1)
@@ -155,7 +163,10 @@ class Settings(BackupSettings):
     outreach_retention_schedule: Schedule = "45 5 * * sat"
     outreach_morning_report_schedule: Schedule = "0 7 * * *"
     outreach_task_upkeep_schedule: Schedule = "25 * * * *"
+    outreach_backup_database_schedule: Schedule = "15 3 * * *"
+    outreach_backup_database_drill_schedule: Schedule = "45 5 * * sun"
     outreach_backup_schedule: Schedule = "15 1 * * *"
+    outreach_backup_drill_schedule: Schedule = "30 5 * * sun"
 
     outreach_api_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = (
         "http://127.0.0.1:8000"
@@ -163,6 +174,10 @@ class Settings(BackupSettings):
     outreach_api_token: SecretStr | None = None
     outreach_open_tasks: int = Field(default=100, ge=1)
     outreach_requests_per_minute: int = Field(default=1200, ge=1)
+    outreach_inbox_minutes: int | None = Field(default=None, ge=1)
+    outreach_b2_event_secret: (
+        Annotated[SecretStr, AfterValidator(lambda v: _secret(v, "event_secret"))] | None
+    ) = None
 
     outreach_ui_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = "http://127.0.0.1:3000"
     outreach_alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
@@ -224,6 +239,18 @@ class Settings(BackupSettings):
                 found=f"STORAGE_MODE is {self.storage_mode} and needs a bucket",
                 cure=f"set {', '.join(names)}, or STORAGE_MODE=local",
             )
+        if self.outreach_run_logs is RunLogsPlace.BUCKET and self.b2_bucket is None:
+            yield SettingProblem(
+                variables=("OUTREACH_RUN_LOGS", "B2_BUCKET"),
+                found="OUTREACH_RUN_LOGS is bucket and there is none",
+                cure=f"set {', '.join(n.upper() for n in B2_PARTS)}, or OUTREACH_RUN_LOGS=local",
+            )
+        if self.outreach_b2_event_secret and self.store_mode is StorageMode.LOCAL:
+            yield SettingProblem(
+                variables=("OUTREACH_B2_EVENT_SECRET",),
+                found="OUTREACH_B2_EVENT_SECRET is set, and files go to a folder",
+                cure="only a bucket tells of events: remove it, or name the bucket (B2_BUCKET)",
+            )
         named = setting_values.endpoint_region(self.b2_endpoint or "")
         if named and self.b2_region and named != self.b2_region:
             yield SettingProblem(
@@ -259,6 +286,12 @@ class Settings(BackupSettings):
     def uses_embedded_postgres(self) -> bool:
         """True when no real database is named."""
         return self.neon_connection_string is None and self.neon_host is None
+
+    @property
+    def inbox_minutes(self) -> int | None:
+        """How often inboxes are listed; never where it costs and nobody asked for it."""
+        free = 1 if self.store_mode is StorageMode.LOCAL else None
+        return self.outreach_inbox_minutes or free
 
     @property
     def store_mode(self) -> StorageMode:

@@ -5,11 +5,11 @@ user does names the user; what a worker does names its claim. No caller sets a s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from outreach_core.postgres import Connection
-from outreach_core.task_rows import COLUMNS, as_json, get_task, task_of
+from outreach_core.task_rows import COLUMNS, as_json, check_room, get_task, task_of
 from outreach_core.tasks import (
     INPUTS_KEPT,
     UPLOAD_TIME,
@@ -53,9 +53,10 @@ class Change:
 START_UPLOAD = Change(
     to=TaskStatus.UPLOADING,
     sets=f"uploads_until = %(uploads_until)s, {AGAIN}",
-    guard=f"{OF_USER} AND (uploads_until > %(now)s OR status = 'UPLOAD_FAILED')",
+    guard=f"{OF_USER} AND status <> 'UPLOAD_FAILED' AND uploads_until > %(now)s",
     reason="upload URLs were signed",
 )
+START_UPLOAD_AGAIN = replace(START_UPLOAD, guard=f"{OF_USER} AND status = 'UPLOAD_FAILED'")
 QUEUE = Change(
     to=TaskStatus.QUEUED,
     sets="inputs = %(inputs)s, queued_at = %(now)s",
@@ -86,7 +87,10 @@ COMPLETE = Change(
 
 
 def start_upload(connection: Connection, user_id: str, task_id: str, *, now: datetime) -> Task:
-    """UPLOADING, and time for it; signing again gives more time. Raises TaskStatusError."""
+    """UPLOADING, and time for it; signing again gives more time.
+
+    Raises TaskStatusError, also for a failed upload: see start_upload_again.
+    """
     values = {
         "user_id": user_id,
         "id": task_id,
@@ -101,6 +105,20 @@ def start_upload(connection: Connection, user_id: str, task_id: str, *, now: dat
         )
         row = connection.execute(more.encode(), {**values, "now": now}).fetchone()
         task = task_of(row) if row else None
+    return task or _refused(connection, user_id, task_id)
+
+
+def start_upload_again(
+    connection: Connection, user_id: str, task_id: str, *, now: datetime, most_open: int
+) -> Task:
+    """From UPLOAD_FAILED to UPLOADING, for the bytes that were announced.
+
+    It is one open task more. Raises TooManyOpenTasksError or TaskStatusError.
+    """
+    values = {"user_id": user_id, "id": task_id, "uploads_until": now + UPLOAD_TIME}
+    with connection.transaction():
+        check_room(connection, user_id, most_open=most_open)
+        task = _changed(connection, START_UPLOAD_AGAIN, values, now=now)
     return task or _refused(connection, user_id, task_id)
 
 
@@ -134,10 +152,17 @@ def cancel_task(connection: Connection, user_id: str, task_id: str, *, now: date
     return task or _refused(connection, user_id, task_id)
 
 
-def retry_task(connection: Connection, user_id: str, task_id: str, *, now: datetime) -> Task:
-    """From FAILED to QUEUED, as long as its inputs are kept. Raises TaskStatusError."""
+def retry_task(
+    connection: Connection, user_id: str, task_id: str, *, now: datetime, most_open: int
+) -> Task:
+    """From FAILED to QUEUED, as long as its inputs are kept; one open task more.
+
+    Raises TooManyOpenTasksError or TaskStatusError.
+    """
     values = {"user_id": user_id, "id": task_id, "inputs_since": now - INPUTS_KEPT}
-    task = _changed(connection, RETRY, values, now=now)
+    with connection.transaction():
+        check_room(connection, user_id, most_open=most_open)
+        task = _changed(connection, RETRY, values, now=now)
     return task or _refused(connection, user_id, task_id)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from outreach_core.postgres import Connection
+from outreach_core.postgres import Connection, execute_together
 from outreach_core.tasks import (
     UPLOAD_TIME,
     HistoryEntry,
@@ -28,12 +28,19 @@ COLUMNS = (
     "error_detail, run_id, claims, created_at, changed_at, uploads_until, ended_at"
 )
 
+# NO KEY: whoever has just written a row that names the user holds a share of its key.
+LOCK_USER = "SELECT FROM shq.users WHERE id = %(user_id)s FOR NO KEY UPDATE"
+COUNT_OPEN = """
+    SELECT count(*) FROM shq.tasks WHERE user_id = %(user_id)s
+      AND status IN ('CREATED', 'UPLOADING', 'QUEUED', 'PROCESSING')"""  # as the index says it
+
 CREATE = f"""
     WITH created AS (
       INSERT INTO shq.tasks
         (id, user_id, tool_id, status, parameters, inputs, created_at, changed_at, uploads_until)
-      VALUES (%(id)s, %(user_id)s, %(tool_id)s, 'CREATED', %(parameters)s, %(inputs)s, %(now)s,
-        %(now)s, %(uploads_until)s)
+      SELECT %(id)s::uuid, %(user_id)s, %(tool_id)s, 'CREATED', %(parameters)s::jsonb,
+        %(inputs)s::jsonb, %(now)s, %(now)s, %(uploads_until)s
+      WHERE ({COUNT_OPEN}) < %(most_open)s
       RETURNING *
     ), told AS (
       INSERT INTO shq.task_history (task_id, status, changed_at, reason)
@@ -73,11 +80,11 @@ class TaskFilter:
 
 
 def create_task(connection: Connection, new: NewTask, *, now: datetime, most_open: int) -> Task:
-    """The task, CREATED, and its first row of history.
+    """The task, CREATED, and its first row of history, all in one round trip.
 
-    Raises TooManyOpenTasksError.
+    Of two at once one waits for the other, so that neither slips by the limit. Raises
+    TooManyOpenTasksError.
     """
-    check_room(connection, new.user_id, most_open=most_open)
     values = {
         "id": new.id,
         "user_id": new.user_id,
@@ -86,26 +93,23 @@ def create_task(connection: Connection, new: NewTask, *, now: datetime, most_ope
         "inputs": as_json(new.inputs),
         "now": now,
         "uploads_until": now + UPLOAD_TIME,
+        "most_open": most_open,
     }
-    return task_of(connection.execute(CREATE.encode(), values).fetchone())
+    rows = execute_together(connection, [LOCK_USER, CREATE], values)
+    if not rows:
+        raise _too_many(most_open)
+    return task_of(rows[0])
 
 
 def check_room(connection: Connection, user_id: str, *, most_open: int) -> None:
     """Raises TooManyOpenTasksError unless the user may have one more.
 
-    Of two transactions that ask at once one waits for the other, so that neither slips by.
+    Whoever else asks waits until the caller's transaction has ended.
     """
-    # NO KEY: whoever has just written a row that names the user holds a share of its key.
-    connection.execute("SELECT FROM shq.users WHERE id = %s FOR NO KEY UPDATE", [user_id])
-    (found,) = connection.execute(
-        "SELECT count(*) FROM shq.tasks WHERE user_id = %s "
-        "AND status IN ('CREATED', 'UPLOADING', 'QUEUED', 'PROCESSING')",  # as the index says it
-        [user_id],
-    ).fetchone() or (0,)
+    values = {"user_id": user_id}
+    ((found,),) = execute_together(connection, [LOCK_USER, COUNT_OPEN], values)
     if found >= most_open:
-        raise TooManyOpenTasksError(
-            f"{found} tasks are open and {most_open} may be: wait for one, or cancel one"
-        )
+        raise _too_many(most_open)
 
 
 def get_task(connection: Connection, user_id: str, task_id: str) -> Task:
@@ -164,3 +168,9 @@ def task_of(row: tuple[Any, ...] | None) -> Task:
 def as_json(files: Sequence[TaskInput] | Sequence[TaskOutput]) -> str:
     """Inputs or outputs as their column holds them."""
     return json.dumps([asdict(one) for one in files])
+
+
+def _too_many(most_open: int) -> TooManyOpenTasksError:
+    return TooManyOpenTasksError(
+        f"{most_open} tasks may be open at once: wait for one, or cancel one"
+    )

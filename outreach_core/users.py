@@ -27,18 +27,20 @@ TOKEN_ID = 8
 
 RECOGNISE = """
     WITH found AS (
-      SELECT users.id, users.is_operator
+      SELECT users.id, users.is_operator, users.is_administrator
       FROM shq.user_tokens AS tokens JOIN shq.users AS users ON users.id = tokens.user_id
       WHERE tokens.sha256 = %(sha256)s AND tokens.revoked_at IS NULL
     ), counted AS (
       INSERT INTO shq.user_requests AS so_far (user_id, minute, requests)
-      SELECT id, %(minute)s, 1 FROM found
+      SELECT id, %(minute)s, %(requests)s FROM found
       ON CONFLICT (user_id) DO UPDATE SET
-        requests = CASE WHEN so_far.minute >= excluded.minute THEN so_far.requests + 1 ELSE 1 END,
+        requests = excluded.requests
+          + CASE WHEN so_far.minute >= excluded.minute THEN so_far.requests ELSE 0 END,
         minute = greatest(so_far.minute, excluded.minute)
       RETURNING requests
     )
-    SELECT found.id, found.is_operator, counted.requests FROM found, counted"""
+    SELECT found.id, found.is_operator, found.is_administrator, counted.requests
+    FROM found, counted"""
 
 
 class UserError(PermanentError):
@@ -52,6 +54,9 @@ class Caller:
     user_id: str
     is_operator: bool
     """May read what concerns all users: the metrics."""
+
+    is_administrator: bool
+    """May see and change which folders are backed up where."""
 
     requests: int
     """How many the user has sent this minute, this one included; of all servers together."""
@@ -72,12 +77,20 @@ class UserFacts:
 
     user_id: str
     is_operator: bool
+    is_administrator: bool
     created_at: datetime
     tokens: tuple[str, ...]
     """The ids of those that are good."""
 
 
-def add_user(connection: Connection, user_id: str, *, is_operator: bool, now: datetime) -> NewToken:
+def add_user(
+    connection: Connection,
+    user_id: str,
+    *,
+    is_operator: bool,
+    is_administrator: bool = False,
+    now: datetime,
+) -> NewToken:
     """A new user with a first token. Raises UserError."""
     if not USER_ID.fullmatch(user_id):
         raise UserError(
@@ -87,21 +100,21 @@ def add_user(connection: Connection, user_id: str, *, is_operator: bool, now: da
     try:
         with connection.transaction():
             connection.execute(
-                "INSERT INTO shq.users (id, is_operator, created_at) VALUES (%s, %s, %s)",
-                [user_id, is_operator, now],
+                "INSERT INTO shq.users (id, is_operator, is_administrator, created_at) "
+                "VALUES (%s, %s, %s, %s)",
+                [user_id, is_operator, is_administrator, now],
             )
     except IntegrityError:
         raise UserError(f"there is a user {user_id} already: `outreach users token`") from None
-    write_event(
-        connection, command_event(USER_ADDED, {"user": user_id, "is_operator": is_operator})
-    )
+    may = {"is_operator": is_operator, "is_administrator": is_administrator}
+    write_event(connection, command_event(USER_ADDED, {"user": user_id, **may}))
     return add_token(connection, user_id, now=now)
 
 
 def add_token(connection: Connection, user_id: str, *, now: datetime) -> NewToken:
     """One more token of a user; the others stay good. Raises UserError."""
     token = TOKEN_BEGINS + secrets.token_urlsafe(32)
-    sha256 = _sha256(token)
+    sha256 = sha256_of(token)
     try:
         with connection.transaction():
             connection.execute(
@@ -142,27 +155,42 @@ def revoke_tokens(
 def list_users(connection: Connection) -> list[UserFacts]:
     """All users, in order of their names."""
     rows = connection.execute(
-        "SELECT id, is_operator, created_at, ARRAY(SELECT left(encode(sha256, 'hex'), %s) "
-        "FROM shq.user_tokens WHERE user_id = users.id AND revoked_at IS NULL "
+        "SELECT id, is_operator, is_administrator, created_at, "
+        "ARRAY(SELECT left(encode(sha256, 'hex'), %s) FROM shq.user_tokens "
+        "WHERE user_id = users.id AND revoked_at IS NULL "
         "ORDER BY created_at) FROM shq.users AS users ORDER BY id",
         [TOKEN_ID],
     ).fetchall()
     return [
-        UserFacts(user_id=id_, is_operator=operator, created_at=at, tokens=tuple(tokens))
-        for id_, operator, at, tokens in rows
+        UserFacts(
+            user_id=id_,
+            is_operator=operator,
+            is_administrator=administrator,
+            created_at=at,
+            tokens=tuple(tokens),
+        )
+        for id_, operator, administrator, at, tokens in rows
     ]
 
 
-def recognise(connection: Connection, token: str, *, now: datetime) -> Caller | None:
-    """Whose token it is, and one request more counted for them; None for nobody's."""
+def recognise(
+    connection: Connection, sha256: bytes, *, requests: int = 1, now: datetime
+) -> Caller | None:
+    """Whose token it is, and so many requests more counted for them; None for nobody's."""
     minute = now.replace(second=0, microsecond=0)
-    values = {"sha256": _sha256(token), "minute": minute}
+    values = {"sha256": sha256, "minute": minute, "requests": requests}
     row = connection.execute(RECOGNISE, values).fetchone()
     if row is None:
         return None
-    user_id, is_operator, requests = row
-    return Caller(user_id=user_id, is_operator=is_operator, requests=requests)
+    user_id, is_operator, is_administrator, requests = row
+    return Caller(
+        user_id=user_id,
+        is_operator=is_operator,
+        is_administrator=is_administrator,
+        requests=requests,
+    )
 
 
-def _sha256(token: str) -> bytes:
+def sha256_of(token: str) -> bytes:
+    """What is kept of a token, and what it is found by."""
     return hashlib.sha256(token.encode(errors="replace")).digest()

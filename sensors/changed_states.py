@@ -1,7 +1,7 @@
 """A state whose rows, rules or engine have changed since its last run asks for a run.
 
 What has changed is found out in outreach_assets/steps/changed_states.py; the nightly schedule asks
-in the same way.
+in the same way, and looks into the store as well.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,15 @@ from outreach_assets.assets.observed_sources import observations
 from outreach_assets.jobs import refresh_tables_job
 from outreach_assets.resources import NeonResource
 from outreach_assets.steps.changed_states import changed_states, place_published_to
+from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.tables.table import Table
 
 INTERVAL_SECONDS = 300
 
 
-def build_changed_states_sensor(tables: Sequence[Table]) -> dg.SensorDefinition:
+def build_changed_states_sensor(
+    tables: Sequence[Table], switches: KillSwitches
+) -> dg.SensorDefinition:
     """The sensor; `tables` carry the rules that rows are judged by."""
 
     @dg.sensor(
@@ -41,7 +44,9 @@ def build_changed_states_sensor(tables: Sequence[Table]) -> dg.SensorDefinition:
         now = datetime.now(UTC)  # noqa: TID251 an edge: a sensor
         # Before looking at the rows: a run that ends meanwhile is seen by the next tick.
         busy = busy_states(context.instance)
-        changed = changed_states(neon.open(), tables, place_published_to(b2.create_store()))
+        changed = changed_states(
+            neon.open(), tables, switches, place_published_to(b2.create_store())
+        )
         attempts = failed_attempts(context.instance)
         wanted = {
             state: change

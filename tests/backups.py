@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from outreach_assets.steps.backups.back_up import Outcome
+from outreach_assets.steps.backups.repair import Repair
+from outreach_assets.steps.backups.repair_run import RepairRun
 from outreach_assets.steps.backups.restore import Restore, Restored
 from outreach_assets.steps.backups.run import BackupRun
+from outreach_assets.steps.backups.verify import Sample, Verification
+from outreach_assets.steps.backups.verify_run import VerifyRun
 from outreach_core.audit import command_event
 from outreach_core.migrate import migrate
 from outreach_core.policies import FolderPolicy
@@ -24,7 +29,7 @@ from tests.servers.rclone_s3 import REGION, RcloneS3
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ROW = (
     "SELECT path, status, error, attempts, hash, remote_path, size_bytes, synced_at, proven_at, "
-    "remote_hash"
+    "remote_hash, fault, bytes_proven_at"
 )
 
 
@@ -86,14 +91,16 @@ class Backups:
         add_policy(self.postgres, FolderPolicy(**{**values, "path": str(folder)}), command_event)
 
     def a_run(self, **how: object) -> BackupRun:
-        return BackupRun(
-            postgres=self.postgres,
-            settings=load_settings(),
-            now=datetime.now(UTC),
-            progress=self.progress,
-            event=command_event,
-            **how,
-        )
+        return BackupRun(**self._how(), **how)
+
+    def _how(self) -> dict[str, Any]:
+        return {
+            "postgres": self.postgres,
+            "settings": load_settings(),
+            "now": datetime.now(UTC),
+            "progress": self.progress,
+            "event": command_event,
+        }
 
     def run(self, *, is_new_passphrase: bool = False, **which: str) -> dict[str, Outcome]:
         return {
@@ -117,6 +124,13 @@ class Backups:
                 **how,
             }
         ).run()
+
+    def verify(self, sample: Sample | None = None, **which: str) -> dict[str, Verification]:
+        run = VerifyRun(**self._how(), sample=sample or Sample(share=1))
+        return {found.destination: found for found in run.run(**which)}
+
+    def repair(self, **which: str) -> dict[str, Repair]:
+        return {done.destination: done for done in RepairRun(**self._how()).run(**which)}
 
     def rows(self, destination: str = "local") -> dict[str, Mapping[str, object]]:
         names = [name.strip() for name in ROW.removeprefix("SELECT").split(",")]
@@ -151,9 +165,9 @@ def hashes_below(folder: Path) -> dict[str, str]:
     }
 
 
-def audited(postgres: Postgres) -> list[dict[str, object]]:
+def audited(postgres: Postgres, event: str = "outreach_backup_run") -> list[dict[str, object]]:
     with postgres.connect() as connection:
         rows = connection.execute(
-            "SELECT details FROM shq.audit_log WHERE event_type = 'outreach_backup_run' ORDER BY id"
+            "SELECT details FROM shq.audit_log WHERE event_type = %s ORDER BY id", (event,)
         ).fetchall()
     return [json.loads(json.dumps(row[0])) for row in rows]

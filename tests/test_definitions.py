@@ -78,15 +78,18 @@ def test_the_code_location_loads_with_an_empty_environment(
     assert loaded.stdout.split() == sorted(
         [
             *(f"backup/{name}" for name in ("aws_s3", "backblaze_b2", "local", "scaleway")),
+            *(f"backup/{name}" for name in ("neon", "neon_drill", "restore_drill")),
             "b2/audit_log",
             "b2/morning_report",
             "b2/restore_drill",
             "b2/retention",
+            "b2/task_inbox",
             "b2/task_outputs",
             "b2/task_upkeep",
             "b2/usage",
             "b2/validation_failures",
             "b2/verified_snapshots",
+            "duckdb/workbench",
             *(key for keys in GROUPS.values() for key in keys),
         ]
     )
@@ -161,6 +164,7 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
         "changed_states_sensor",
         "alerts_sensor",
         "failures_found_sensor",
+        "inbox_sensor",
         "owed_objects_sensor",
         "run_outcomes_sensor",
         "task_uploads_sensor",
@@ -168,6 +172,9 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
     assert {s.name for s in defs.schedules or ()} == {
         "audit_export_schedule",
         "backup_schedule",
+        "backup_drill_schedule",
+        "backup_database_schedule",
+        "backup_database_drill_schedule",
         "export_failures_schedule",
         "nightly_refresh_schedule",
         "restore_drill_schedule",

@@ -21,7 +21,7 @@ from outreach_assets.steps.changed_states import (
     place_published_to,
     record_versions,
 )
-from outreach_assets.steps.kill_switches import Tripped, row_delta
+from outreach_assets.steps.kill_switches import KillSwitches, Tripped, row_delta
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.published import InStore, repair
 from outreach_assets.steps.record import (
@@ -199,9 +199,9 @@ class RunAtWork:
                     metadata={**problems, "states": len(self.claim.states)},
                 )
 
-    def compare(self, snapshot: Snapshot) -> None:
+    def compare(self, snapshot: Snapshot, switches: KillSwitches) -> None:
         """See what the states are made from, and tell Dagster which of the rows are new to us."""
-        self.compared = compared(snapshot, self.tables, self.states, self.place)
+        self.compared = compared(snapshot, self.tables, switches, self.states, self.place)
         new = {state: comparison.changed_versions for state, comparison in self.compared.items()}
         for observation in observations(new):
             self.context.log_event(observation)

@@ -1,7 +1,7 @@
 """Folders to their destinations, one asset for each of these; a dead one stops no other.
 
 The op brings all enabled policies to the destinations that were selected. What happens to one
-policy at one destination is in steps/backups/back_up.py; who proves it later is in proofs.py.
+policy at one destination is in steps/backups/back_up.py; drills are in backup_drill.py.
 """
 
 import time
@@ -17,9 +17,10 @@ from outreach_assets.assets.metadata import Metadata
 from outreach_assets.resources import NeonResource
 from outreach_assets.retries import dagster_failures, will_retry
 from outreach_assets.steps.backups.back_up import Outcome
+from outreach_assets.steps.backups.every_place import NothingToBackUpError, Tell
 from outreach_assets.steps.backups.history import Waiting, outcomes_of_run, waiting_policies
 from outreach_assets.steps.backups.mover import Moved
-from outreach_assets.steps.backups.run import BackupRun, NothingToBackUpError, Tell
+from outreach_assets.steps.backups.run import BackupRun
 from outreach_core.audit import SOURCE, AuditEvent, started_by
 from outreach_core.backup_settings import asset_name
 from outreach_core.destinations import S3_DESTINATIONS, Destination, all_destinations
@@ -84,7 +85,7 @@ def build_backups(settings: Settings) -> dg.AssetsDefinition:
                 settings=settings,
                 now=now,
                 progress=RunLog(context),
-                event=_event(context),
+                event=run_event(context),
             )
             outcomes = yield from _backed_up(context, run, config.policy, wanted)
             error = _error_of(outcomes)
@@ -111,7 +112,8 @@ def _spec(destination: Destination) -> dg.AssetSpec:
     )
 
 
-def _event(context: dg.AssetExecutionContext) -> Tell:
+def run_event(context: dg.AssetExecutionContext) -> Tell:
+    """Events that say who has started the run."""
     by = {"who": started_by(context.run.tags), "run_id": context.run.run_id}
 
     def event(event_type: str, details: Mapping[str, object]) -> AuditEvent:
@@ -222,18 +224,18 @@ def _error_of(outcomes: Sequence[Outcome]) -> OutreachError | None:
 class RunLog:
     """How far each policy is at each destination, told to the run's log now and then."""
 
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
-        self._log = context.log
+    def __init__(self, context: dg.AssetExecutionContext, way: str = "to") -> None:
+        self._log, self._way = context.log, way
         self._said: dict[tuple[str, str], float] = {}
 
     def began(self, folder_id: str, destination: str, step: str) -> None:
         """Listing, copying or proving has begun."""
         self._said[folder_id, destination] = time.monotonic()
-        self._log.info("%s to %s: %s", folder_id, destination, step)
+        self._log.info("%s %s %s: %s", folder_id, self._way, destination, step)
 
     def moved(self, folder_id: str, destination: str, moved: Moved) -> None:
         """So much has been copied."""
         now = time.monotonic()
         if now - self._said[folder_id, destination] >= SAID_EVERY_SECONDS:
             self._said[folder_id, destination] = now
-            self._log.info("%s to %s: %s", folder_id, destination, moved.says)
+            self._log.info("%s %s %s: %s", folder_id, self._way, destination, moved.says)

@@ -66,6 +66,7 @@ def build_morning(tables: Sequence[Table], ui_url: str) -> dg.AssetsDefinition:
                 "changes": dg.MetadataValue.json(found.changes),
                 "open_alerts": len(found.alerts),
                 "failures_waiting": found.waiting,
+                "backups": found.backups.says,
             },
         )
         yield dg.AssetCheckResult(

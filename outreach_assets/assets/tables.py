@@ -151,7 +151,7 @@ def _from_neon(
     wanted = work.states
     with held_snapshot(work.claim.postgres) as snapshot:
         if work.last >= Step.UPLOAD:
-            work.compare(snapshot)
+            work.compare(snapshot, judge.switches)
         for states in in_batches(snapshot, work.tables, wanted, resource.memory_mb):
             extracted = yield from _extract(work, duck, snapshot, states, progress)
             arrived.update({name: sum(t.rows.values()) for name, t in extracted.items()})

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line import backup_database
+from outreach_assets.command_line.backup_proofs import percent, repair_command, verify_command
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
@@ -14,7 +16,14 @@ if TYPE_CHECKING:
 PARTLY = 3
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 
-app = typer.Typer(no_args_is_help=True, help="Folders to several clouds by policy.")
+app = typer.Typer(
+    no_args_is_help=True, help="Folders to several clouds by policy, and the database."
+)
+app.command("database")(backup_database.database)
+app.command("restore-database")(backup_database.restore_database)
+app.command("drill-database")(backup_database.drill_database)
+app.command("verify")(verify_command)
+app.command("repair")(repair_command)
 
 
 @app.command("run")
@@ -69,16 +78,20 @@ def status_command(*, as_json: Json = False) -> None:
 
     found = place_summaries(open_neon(load_settings()))
     if as_json:
-        print_json({"places": [place._asdict() for place in found]})
+        print_json({"places": [{**p._asdict(), "bytes_share": p.bytes_share} for p in found]})
         return
     print_table(
         f"{len(found)} policies and destinations",
-        ["policy", "destination", "synced", "pending", "failed", "deleted", "bytes", "proven"],
+        [
+            *("policy", "destination", "synced", "pending", "failed", "deleted", "bytes", "proven"),
+            "bytes proven in 30 days",
+        ],
         [
             [
                 *(place.folder_id, place.destination, place.synced, place.pending, place.failed),
                 *(place.deleted, place.synced_bytes),
                 f"{place.proven_at:%Y-%m-%d %H:%M}" if place.proven_at else None,
+                percent(place.bytes_share),
             ]
             for place in found
         ],

@@ -103,19 +103,16 @@ def run(
 
 
 def _changed(settings: "Settings") -> tuple[str, ...]:
-    """The states whose rows, rules or engine are not those of their last run."""
+    """The states that have changed since their last run, or are gone from the store."""
     from b2_resources.build_store import build_store  # noqa: PLC0415 heavy
-    from outreach_assets.steps.changed_states import (  # noqa: PLC0415 imports DuckDB
-        changed_states,
-        place_published_to,
-    )
+    from outreach_assets.steps.changed_states import due_states  # noqa: PLC0415 imports DuckDB
+    from outreach_assets.steps.kill_switches import KillSwitches  # noqa: PLC0415
     from outreach_assets.tables.catalogue import tables_for  # noqa: PLC0415
     from outreach_core.neon import open_neon  # noqa: PLC0415
 
     prepare_home(settings)
-    tables = tables_for(settings.outreach_company_not_valid)
-    place = place_published_to(build_store(settings))
-    return tuple(changed_states(open_neon(settings), tables, place))
+    tables, switches = tables_for(settings.outreach_company_not_valid), KillSwitches.of(settings)
+    return tuple(due_states(open_neon(settings), tables, switches, build_store(settings)))
 
 
 def refresh_states(

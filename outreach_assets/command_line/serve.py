@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,12 @@ from outreach_core.errors import SettingsError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from outreach_api.collaborators import Collaborators, OfferedTool
+    from outreach_api.collaborators import (
+        B2Events,
+        Collaborators,
+        OfferedDestination,
+        OfferedTool,
+    )
     from outreach_core.settings import Settings
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -66,7 +72,12 @@ def application() -> "FastAPI":
 
 def collaborators_of(settings: "Settings") -> "Collaborators":
     """What the settings name, opened for the API."""
-    from b2_resources.build_store import build_signing, build_store  # noqa: PLC0415
+    from b2_resources.build_store import (  # noqa: PLC0415
+        build_signing,
+        build_store,
+        part_uploads_of,
+    )
+    from b2_resources.local_parts import LocalParts  # noqa: PLC0415
     from b2_resources.local_store import LocalStore  # noqa: PLC0415
     from b2_resources.signing import LocalSigning  # noqa: PLC0415
     from outreach_api.collaborators import ApiLimits, Collaborators, LocalFiles  # noqa: PLC0415
@@ -76,23 +87,36 @@ def collaborators_of(settings: "Settings") -> "Collaborators":
 
     store = build_store(settings)
     signing = build_signing(settings, api_url=settings.outreach_api_url)
+    parts = part_uploads_of(store)
     local = None
     if isinstance(store, LocalStore) and isinstance(signing, LocalSigning):
-        local = LocalFiles(store=store, signing=signing)
+        local = LocalFiles(store=store, signing=signing, parts=LocalParts(store))
     folder = os.environ.get(METRICS_FOLDER)  # noqa: TID251 prometheus-client's, and no setting
     return Collaborators(
         database=PostgresPool(open_neon(settings)),
         store=store,
         signing=signing,
+        parts=parts,
         tools=offered_tools(),
+        destinations=offered_destinations(settings),
         queue=DagsterQueue(settings.outreach_ui_url),
         local_files=local,
+        b2_events=_b2_events(settings),
         limits=ApiLimits(
             open_tasks=settings.outreach_open_tasks,
             requests_per_minute=settings.outreach_requests_per_minute,
         ),
         metrics_folder=Path(folder) if folder else None,
     )
+
+
+def _b2_events(settings: "Settings") -> "B2Events | None":
+    from outreach_api.collaborators import B2Events  # noqa: PLC0415
+
+    secret = settings.outreach_b2_event_secret
+    if secret is None:
+        return None
+    return B2Events(bucket=settings.b2_bucket or "", secret=secret.get_secret_value().encode())
 
 
 def offered_tools() -> Mapping[str, "OfferedTool"]:
@@ -112,6 +136,20 @@ def offered_tools() -> Mapping[str, "OfferedTool"]:
         return OfferedTool(manifest=tool.as_json(), check=check)
 
     return {tool.id: offered(tool) for tool in TOOLS}
+
+
+def offered_destinations(settings: "Settings") -> Mapping[str, "OfferedDestination"]:
+    """The destinations as the API offers them, by name."""
+    from outreach_api.collaborators import OfferedDestination  # noqa: PLC0415
+    from outreach_assets.steps.backups.places import unreachable  # noqa: PLC0415
+    from outreach_core.destinations import all_destinations  # noqa: PLC0415
+
+    return {
+        name: OfferedDestination(
+            place=one.root, missing=one.missing, unreachable=partial(unreachable, settings, one)
+        )
+        for name, one in all_destinations(settings).items()
+    }
 
 
 def _check_database(settings: "Settings") -> None:

@@ -3,10 +3,11 @@
 How they are compared is in steps/changes.py.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +15,12 @@ import typer
 
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
+from outreach_assets.command_line.unreadable import Unreadable
 from outreach_core.errors import PermanentError
 from outreach_core.states import ALL_STATES, checked_states
 
 if TYPE_CHECKING:
+    from b2_resources.object_store import ObjectStore
     from outreach_assets.steps.manifest import ChangesFacts, Manifest
     from outreach_assets.steps.private_duckdb import Duck
     from outreach_core.settings import Settings
@@ -52,6 +55,9 @@ def diff(  # noqa: PLR0913 one parameter per option
     until: Annotated[
         str | None, typer.Option("--to", help="A version; the newest when not given.")
     ] = None,
+    held: Annotated[
+        bool, typer.Option("--held", help="What is kept aside against what is published.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the whole list here, as Parquet.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="How many changed keys to show.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
@@ -60,15 +66,21 @@ def diff(  # noqa: PLR0913 one parameter per option
 
     Examples: `outreach snapshots diff WV` ·
     `outreach snapshots diff WV --from 20260504030201 --out changes.parquet` ·
-    `outreach snapshots diff --all --json`
+    `outreach snapshots diff WV --held` · `outreach snapshots diff --all --json`
     """
     if bool(state) == everything:
         raise typer.BadParameter("name states, or --all")
+    if held and until:
+        raise typer.BadParameter("--held is compared in place of --to")
+    from b2_resources.build_store import build_store  # noqa: PLC0415
+
     settings = load_settings()
     states = ALL_STATES if everything else checked_states(state or ())
+    unreadable = Unreadable()
     with _duck(settings) as (duck, folder):
-        pairs = list(_pairs(settings, states, since, until, skip=everything))
-        compared = _compare_all(settings, duck, folder, pairs)
+        pair_of = partial(_pair, build_store(settings), since, until, held=held)
+        pairs = list(_pairs(states, pair_of, unreadable if everything else None))
+        compared = _compare_all(settings, duck, folder, pairs, unreadable if everything else None)
         lists = [one.path for one in compared if one.changes.rows]
         shown = _first_keys(duck, lists, limit)
         if out is not None:
@@ -90,8 +102,9 @@ def diff(  # noqa: PLR0913 one parameter per option
                 "list": out,
             }
         )
-        return
-    _print(compared, shown, out)
+    else:
+        _print(compared, shown, out)
+    unreadable.tell()
 
 
 @contextmanager
@@ -115,36 +128,41 @@ def _duck(settings: "Settings") -> "Iterator[tuple[Duck, Path]]":
 
 
 def _pairs(
-    settings: "Settings",
     states: Sequence[str],
-    since: str | None,
-    until: str | None,
-    *,
-    skip: bool,
+    pair_of: "Callable[[str], tuple[Manifest, Manifest]]",
+    unreadable: Unreadable | None,
 ) -> "Iterator[tuple[Manifest, Manifest]]":
-    """Each state's two receipts; a state without two is skipped, or SnapshotMissingError."""
-    from b2_resources.build_store import build_store  # noqa: PLC0415
+    """Each state's two receipts. With `unreadable`, what a state lacks stops no other."""
+    for state in states:
+        if unreadable is None:
+            yield pair_of(state)
+        else:
+            with suppress(SnapshotMissingError), unreadable.skipped(state):
+                yield pair_of(state)
+
+
+def _pair(
+    store: "ObjectStore", since: str | None, until: str | None, state: str, *, held: bool
+) -> "tuple[Manifest, Manifest]":
+    """A state's two receipts, the older one first. Raises SnapshotMissingError."""
+    from outreach_assets.steps.hold import held_manifest  # noqa: PLC0415
     from outreach_assets.steps.manifest import manifest_at, manifest_versions  # noqa: PLC0415
 
-    store = build_store(settings)
-    for state in states:
-        versions = list(manifest_versions(store, state))
-        to = until or (versions[-1] if versions else None)
-        before = since or max((v for v in versions if to and v < to), default=None)
-        missing = [v for v in (since, until) if v is not None and v not in versions]
-        if to is not None and before is not None and not missing:
-            yield manifest_at(store, state, before), manifest_at(store, state, to)
-        elif not skip:
-            lacks = (
-                f"snapshot {missing[0]}"
-                if missing
-                else f"snapshot before {to}"
-                if to
-                else "snapshot"
-            )
-            raise SnapshotMissingError(
-                f"{state} has no {lacks}: `outreach snapshots list --state {state}` shows them"
-            )
+    versions = list(manifest_versions(store, state))
+    missing = [v for v in (since, until) if v is not None and v not in versions]
+    new = held_manifest(store, state) if held else None
+    if held and new is None:
+        raise SnapshotMissingError(f"nothing of {state} is held")
+    to = new.version if new else until or (versions[-1] if versions else None)
+    before = since or max((v for v in versions if to and v < to), default=None)
+    if to is None or before is None or missing:
+        what = (
+            f"snapshot {missing[0]}" if missing else f"snapshot before {to}" if to else "snapshot"
+        )
+        raise SnapshotMissingError(
+            f"{state} has no {what}: `outreach snapshots list --state {state}` shows them"
+        )
+    return manifest_at(store, state, before), new or manifest_at(store, state, to)
 
 
 def _compare_all(
@@ -152,7 +170,9 @@ def _compare_all(
     duck: "Duck",
     folder: Path,
     pairs: "Sequence[tuple[Manifest, Manifest]]",
+    unreadable: Unreadable | None,
 ) -> list[Compared]:
+    """All of them, several at once; as `_pairs` does with `unreadable`."""
     from b2_resources.build_store import build_store  # noqa: PLC0415
     from outreach_assets.steps.changes import compare  # noqa: PLC0415
     from outreach_assets.steps.export import EXPORTS_FOLDER, WRITERS  # noqa: PLC0415
@@ -161,7 +181,12 @@ def _compare_all(
 
     store, exports = build_store(settings), settings.home / EXPORTS_FOLDER
 
-    def one(pair: "tuple[Manifest, Manifest]") -> Compared:
+    def one(pair: "tuple[Manifest, Manifest]") -> Compared | None:
+        with unreadable.skipped(pair[1].state) if unreadable else nullcontext():
+            return compared(pair)
+        return None
+
+    def compared(pair: "tuple[Manifest, Manifest]") -> Compared:
         old, new = (borrow(store, exports, folder, manifest) for manifest in pair)
         path = folder / f"{new.manifest.state}.parquet"
         with duck.cursor() as cursor:
@@ -173,7 +198,7 @@ def _compare_all(
 
     with ThreadPoolExecutor(WRITERS) as pool:
         try:
-            return list(pool.map(one, pairs))
+            return [found for found in pool.map(one, pairs) if found is not None]
         finally:  # also on Ctrl-C
             pool.shutdown(cancel_futures=True)
 

@@ -1,6 +1,6 @@
 """`outreach snapshots`: what has been published."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +8,7 @@ import typer
 from outreach_assets.command_line import snapshot_care, snapshot_diff
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
+from outreach_assets.command_line.unreadable import Unreadable
 from outreach_core.states import ALL_STATES, checked_states
 
 if TYPE_CHECKING:
@@ -32,10 +33,18 @@ def list_command(
 
     Examples: `outreach snapshots list` · `outreach snapshots list --state WV --json`
     """
-    found = list(_newest() if not state else _all_of(checked_states(state)))
+    unreadable = Unreadable()
+    found = list(
+        _all_of(checked_states(state), unreadable) if state else _newest(ALL_STATES, unreadable)
+    )
     if as_json:
         print_json({"snapshots": [m.model_dump() for m in found]})
-        return
+    else:
+        _print(found)
+    unreadable.tell()
+
+
+def _print(found: "Sequence[Manifest]") -> None:
     print_table(
         f"{len(found)} snapshots",
         ["state", "version", "companies good", "bad", "people good", "bad", "rules", "run"],
@@ -74,41 +83,46 @@ def fetch_command(
     settings = load_settings()
     exports = settings.home / EXPORTS_FOLDER
     states = checked_states(state) if state else ALL_STATES
-    found = fetch_newest(
-        build_store(settings),
-        exports,
-        states,
-        fetched=lambda one: typer.echo(
-            f"{one.manifest.state} {one.manifest.version}: {one.files} files "
-            f"and {one.receipts} receipts downloaded",
-            err=True,
-        ),
-    )
+    store, unreadable = build_store(settings), Unreadable()
+    versions: dict[str, str] = {}
+    for one in states:
+        with unreadable.skipped(one):
+            fetched = fetch_newest(store, exports, one)
+            if fetched is not None:
+                versions[one] = fetched.manifest.version
+                typer.echo(
+                    f"{one} {fetched.manifest.version}: {fetched.files} files "
+                    f"and {fetched.receipts} receipts downloaded",
+                    err=True,
+                )
     workbench = refresh_workbench(settings.home, exports)
     if as_json:
-        versions = {one.manifest.state: one.manifest.version for one in found}
         print_json({"snapshots": versions, "workbench": workbench})
-        return
-    typer.echo(f"{len(found)} snapshots under {exports}")
-    if workbench is not None:
-        typer.echo(f"workbench: {workbench}")
+    else:
+        typer.echo(f"{len(versions)} snapshots under {exports}")
+        if workbench is not None:
+            typer.echo(f"workbench: {workbench}")
+    unreadable.tell()
 
 
-def _newest() -> "Iterator[Manifest]":
+def _newest(states: Sequence[str], unreadable: Unreadable) -> "Iterator[Manifest]":
     from b2_resources.build_store import build_store  # noqa: PLC0415
     from outreach_assets.steps.manifest import latest_manifest  # noqa: PLC0415
 
     store = build_store(load_settings())
-    for state in ALL_STATES:
-        found = latest_manifest(store, state)
-        if found is not None:
-            yield found[0]
+    for state in states:
+        with unreadable.skipped(state):
+            found = latest_manifest(store, state)
+            if found is not None:
+                yield found[0]
 
 
-def _all_of(states: tuple[str, ...]) -> "Iterator[Manifest]":
+def _all_of(states: Sequence[str], unreadable: Unreadable) -> "Iterator[Manifest]":
     from b2_resources.build_store import build_store  # noqa: PLC0415
-    from outreach_assets.steps.manifest import all_manifests  # noqa: PLC0415
+    from outreach_assets.steps.manifest import manifest_at, manifest_versions  # noqa: PLC0415
 
     store = build_store(load_settings())
     for state in states:
-        yield from all_manifests(store, state)
+        for version in manifest_versions(store, state):
+            with unreadable.skipped(state):
+                yield manifest_at(store, state, version)

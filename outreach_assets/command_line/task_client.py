@@ -33,9 +33,9 @@ class ApiUnreachableError(RetryableError):
 class ApiRefusedError(PermanentError):
     """The API said no; `code` is its word for programs."""
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: str, context: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.context = code, dict(context or {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,43 +63,52 @@ class TaskClient:
         }
         # The same request sent again after a lost answer makes no second task.
         headers = {"Idempotency-Key": secrets.token_hex(16)}
-        return self._ask("POST", "/tasks", json=wanted, headers=headers)
+        return self.ask("POST", "/tasks", json=wanted, headers=headers)
 
     def upload(self, task_id: str, files: Mapping[str, Path], moved: Moved) -> None:
-        """Put the files where the API says."""
-        for signed in self._ask("POST", f"/tasks/{task_id}/upload-urls")["uploads"]:
-            with files[signed["name"]].open("rb") as file, _connection(self.url):
-                answer = requests.put(
-                    signed["url"],
-                    # An empty stream would be sent in chunks, which is another request than signed.
-                    data=_Told(file, moved) if files[signed["name"]].stat().st_size else b"",
-                    headers=signed["headers"],
-                    auth=_as_it_is,
-                    timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
-                )
+        """Put the files where the API says; what is empty or small in one piece."""
+        for signed in self.ask("POST", f"/tasks/{task_id}/upload-urls")["uploads"]:
+            path = files.get(signed["name"])
+            if path is None:
+                continue
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                # An empty stream would be sent in chunks, which is another request than signed.
+                answer = self.put(signed, Told(file, size, moved) if size else b"")
             _raise_for(answer, f"the upload of {signed['name']}")
+
+    def put(self, signed: Shown, body: "Told | bytes") -> requests.Response:
+        """What the store answers to the body at that URL, whatever it is."""
+        with _connection(self.url):
+            return requests.put(
+                signed["url"],
+                data=body,
+                headers=signed["headers"],
+                auth=_as_it_is,
+                timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
+            )
 
     def process(self, task_id: str) -> Shown:
         """The files are there: begin."""
-        return self._ask("POST", f"/tasks/{task_id}/process")
+        return self.ask("POST", f"/tasks/{task_id}/process")
 
     def cancel(self, task_id: str) -> Shown:
         """Stop it."""
-        return self._ask("POST", f"/tasks/{task_id}/cancel")
+        return self.ask("POST", f"/tasks/{task_id}/cancel")
 
     def show(self, task_id: str) -> Shown:
         """How it stands."""
-        return self._ask("GET", f"/tasks/{task_id}")
+        return self.ask("GET", f"/tasks/{task_id}")
 
     def newest(self, *, limit: int, status: str | None, tool_id: str | None) -> list[Shown]:
         """So many of the user's tasks, the newest first."""
         asked = {"limit": limit, "status": status, "tool_id": tool_id}
-        found: list[Shown] = self._ask("GET", "/tasks", params=asked)["tasks"]
+        found: list[Shown] = self.ask("GET", "/tasks", params=asked)["tasks"]
         return found
 
     def downloads(self, task_id: str) -> list[Shown]:
         """A completed task's results, each with its URL."""
-        found: list[Shown] = self._ask("GET", f"/tasks/{task_id}/downloads")["downloads"]
+        found: list[Shown] = self.ask("GET", f"/tasks/{task_id}/downloads")["downloads"]
         return found
 
     def download(self, result: Shown, folder: Path, moved: Moved) -> Path:
@@ -126,13 +135,21 @@ class TaskClient:
             raise ApiUnreachableError(f"{name} did not arrive as it was sent: download it again")
         return part.replace(folder / name)
 
-    def _ask(self, method: str, path: str, **more: Any) -> Shown:  # noqa: ANN401 as requests has it
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float = ANSWER_SECONDS,
+        **more: Any,  # noqa: ANN401 as requests has it
+    ) -> Shown:
+        """What the API answers. Raises ApiUnreachableError, ApiRefusedError or SettingsError."""
         with _connection(self.url):
             answer = requests.request(
                 method,
                 f"{self.url.rstrip('/')}{path}",
                 auth=self._bearer,
-                timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
+                timeout=(CONNECT_SECONDS, seconds),
                 allow_redirects=False,
                 **more,
             )
@@ -145,20 +162,21 @@ class TaskClient:
         return request
 
 
-class _Told:
-    """A file to send that tells how far it is."""
+class Told:
+    """So many bytes to send, telling how far they are."""
 
-    def __init__(self, file: BinaryIO, moved: Moved) -> None:
-        self._file, self._moved = file, moved
+    def __init__(self, file: BinaryIO, size_bytes: int, moved: Moved) -> None:
+        self._file, self._size_bytes, self._moved = file, size_bytes, moved
 
     def __len__(self) -> int:
-        return Path(self._file.name).stat().st_size
+        return self._size_bytes
 
     def __iter__(self) -> Iterator[bytes]:
         while block := self.read(BLOCK_BYTES):
             yield block
 
     def read(self, size: int = -1) -> bytes:
+        """The next of them."""
         block = self._file.read(size)
         self._moved(len(block))
         return block
@@ -187,10 +205,12 @@ def _raise_for(answer: requests.Response, what: str) -> None:
     try:
         said = answer.json()
         detail, code = str(said["detail"]), str(said["error_code"])
+        context = dict(said.get("context") or {})
     except (ValueError, KeyError, TypeError):
         detail, code = f"{what} was refused with {answer.status_code}", "REFUSED"
+        context = {}
     if code == "UNAUTHORIZED":
         raise SettingsError(f"OUTREACH_API_TOKEN: {detail}: `outreach users token` makes a new one")
     if answer.status_code in BUSY:
         raise ApiUnreachableError(f"{detail} ({code})")
-    raise ApiRefusedError(f"{detail} ({code})", code)
+    raise ApiRefusedError(f"{detail} ({code})", code, context)

@@ -1,7 +1,7 @@
 """`outreach tasks`: hand in a file, watch the work on it, get the results, over the HTTP API."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,10 +23,15 @@ LOOK_EVERY_SECONDS = 1.0
 AWAY_SECONDS = 60.0
 """An API that is away for no longer is waited for."""
 
+LARGE_BYTES = 100 * 1000 * 1000
+"""Above this a file goes up in parts."""
+
 FAILED = 1
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The id that `submit` said.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Until it has ended.")]
+Baseline = Annotated[Path | None, typer.Option("--baseline", help="An earlier file.", exists=True)]
 Out = Annotated[Path | None, typer.Option("--out", help="Where the results go.  [default: TASK/]")]
 
 
@@ -37,16 +42,16 @@ def submit_command(
     ],
     *,
     tool: Annotated[str, typer.Option("--tool", help="Such as profile-my-data.")],
-    baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="An earlier file.", exists=True)
-    ] = None,
+    baseline: Baseline = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", help="name=value; `tools list` names them.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
+    wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Upload a file and have a tool work on it; with `--wait`, watch it.
+
+    A large file goes up in parts; when it breaks off, `outreach tasks resume` goes on.
 
     Examples: `outreach tasks submit leads.csv --tool profile-my-data --wait` ·
     `outreach tasks submit june.csv --tool profile-my-data --baseline may.csv --param top_values=20`
@@ -55,23 +60,43 @@ def submit_command(
     parameters = said_parameters(param or [])
     client = _client()
     task = client.create(tool, files, parameters)
-    size = sum(path.stat().st_size for path in files.values())
-    with _bar("uploading", size) as moved:
-        client.upload(task["id"], files, moved)
-    task = client.process(task["id"])
-    if wait:
-        typer.echo(f"task {task['id']}", err=True)
-        task = _waited(client, task)
-    _show(task, as_json=as_json)
-    if wait and task["status"] != "COMPLETED":
-        raise typer.Exit(FAILED)
+    _upload(client, task["id"], files)
+    _go_on(client, client.process(task["id"]), wait=wait, as_json=as_json)
+
+
+@app.command("resume")
+def resume_command(
+    task: TaskId,
+    file: Annotated[Path, typer.Argument(help="The same file.", exists=True)],
+    *,
+    baseline: Baseline = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a `submit` that was broken off less than 15 minutes ago: only the rest is sent.
+
+    Example: `outreach tasks resume 3f0c7a52-9f0f-4c55-8a53-8f6d1f1f6c11 leads.csv --wait`
+    """
+    from outreach_assets.command_line.task_client import ApiRefusedError  # noqa: PLC0415
+
+    files = {"primary": file} | ({"baseline": baseline} if baseline else {})
+    client = _client()
+    try:
+        found = client.process(task)  # perhaps only this was missing
+    except ApiRefusedError as error:
+        if error.code != "FILES_NOT_FOUND":
+            raise
+        missing = error.context.get("files", list(files))
+        _upload(client, task, {name: files[name] for name in missing if name in files})
+        found = client.process(task)
+    _go_on(client, found, wait=wait, as_json=as_json)
 
 
 @app.command("status")
 def status_command(
     task: TaskId,
     *,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
+    wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """How a task stands.
@@ -140,6 +165,35 @@ def _client() -> "TaskClient":
     return TaskClient(
         url=settings.outreach_api_url, token=settings.outreach_api_token.get_secret_value()
     )
+
+
+def _upload(client: "TaskClient", task_id: str, files: Mapping[str, Path]) -> None:
+    """The files are there; when they are not, how to go on has been said."""
+    from outreach_assets.command_line.part_client import PartSender  # noqa: PLC0415
+
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    small = {name: path for name, path in files.items() if sizes[name] <= LARGE_BYTES}
+    with _bar("uploading", sum(sizes.values())) as moved:
+        try:
+            if small:
+                client.upload(task_id, small, moved)
+            for name in files.keys() - small.keys():
+                PartSender(
+                    client=client, task_id=task_id, name=name, path=files[name], moved=moved
+                ).send()
+        except BaseException:  # also on Ctrl-C
+            words = " ".join(["FILE", *("--baseline FILE" for name in files if name == "baseline")])
+            typer.echo(f"to go on: outreach tasks resume {task_id} {words}", err=True)
+            raise
+
+
+def _go_on(client: "TaskClient", task: "Shown", *, wait: bool, as_json: bool) -> None:
+    if wait:
+        typer.echo(f"task {task['id']}", err=True)
+        task = _waited(client, task)
+    _show(task, as_json=as_json)
+    if wait and task["status"] != "COMPLETED":
+        raise typer.Exit(FAILED)
 
 
 def _waited(client: "TaskClient", task: "Shown") -> "Shown":

@@ -25,16 +25,20 @@ def add_command(
     operator: Annotated[
         bool, typer.Option("--operator", help="May read /metrics, which are about everybody.")
     ] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="May see and change which folders are backed up where.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """A new user, and a first token, which is shown now and never again.
 
-    Examples: `outreach users add anna` · `outreach users add prometheus --operator --json`
+    Examples: `outreach users add anna` · `outreach users add ada --admin` ·
+    `outreach users add prometheus --operator --json`
     """
     from outreach_core.users import add_user  # noqa: PLC0415
 
     with _postgres().connect() as connection:
-        made = add_user(connection, name, is_operator=operator, now=_now())
+        made = add_user(connection, name, is_operator=operator, is_administrator=admin, now=_now())
     _show_token(made, as_json=as_json)
 
 
@@ -90,13 +94,21 @@ def list_command(*, as_json: AsJson = False) -> None:
     rows = [
         [
             user.user_id,
-            "yes" if user.is_operator else "no",
+            ", ".join(
+                role
+                for role, has in (
+                    ("operator", user.is_operator),
+                    ("administrator", user.is_administrator),
+                )
+                if has
+            )
+            or None,
             f"{user.created_at:%Y-%m-%d %H:%M}",
             ", ".join(user.tokens) or None,
         ]
         for user in users
     ]
-    print_table(f"{len(users)} users", ["user", "operator", "since", "tokens"], rows)
+    print_table(f"{len(users)} users", ["user", "may more", "since", "tokens"], rows)
 
 
 def _show_token(made: "NewToken", *, as_json: bool) -> None:

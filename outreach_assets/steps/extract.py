@@ -63,7 +63,7 @@ def extract_rows(
     """
     load_scanner(duck)
     everything = set(states) == set(ALL_STATES)
-    with _attached(duck, snapshot):
+    with attached(duck, snapshot):
         found = {t.name: source_columns(snapshot, t) for t in tables}
         for table in tables:
             columns = found[table.name]
@@ -90,7 +90,7 @@ def fill_tables(duck: Duck, snapshot: Snapshot, queries: Mapping[str, str]) -> N
     Raises DatabaseUnreachableError, DatabaseRefusedError or ExtractError.
     """
     load_scanner(duck)
-    with _attached(duck, snapshot):
+    with attached(duck, snapshot):
         for name, query in queries.items():
             answer = f"postgres_query('neon', {literal(query)})"
             duck.execute(f"CREATE TABLE {name} AS SELECT * FROM {answer}")
@@ -112,8 +112,11 @@ def drop_rows(duck: Duck, tables: Sequence[Table]) -> None:
 
 
 @contextmanager
-def _attached(duck: Duck, snapshot: Snapshot) -> Iterator[None]:
-    """Neon as `neon`, read-only, inside one transaction that sees what the snapshot sees."""
+def attached(duck: Duck, snapshot: Snapshot) -> Iterator[None]:
+    """Neon as `neon`, read-only, inside one transaction that sees what the snapshot sees.
+
+    Raises DatabaseUnreachableError, DatabaseRefusedError or ExtractError, also inside the block.
+    """
     postgres = snapshot.postgres
     conninfo = postgres.conninfo.replace("'", "''")
     try:

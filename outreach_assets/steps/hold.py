@@ -7,8 +7,8 @@ the state removes it.
 from pathlib import Path
 
 from b2_resources import keys
-from b2_resources.object_store import ObjectStore, Upload, put_files
-from outreach_assets.steps.manifest import Manifest
+from b2_resources.object_store import ObjectStore, Upload, get_bytes, put_files
+from outreach_assets.steps.manifest import Manifest, read_manifest
 
 
 def set_aside(store: ObjectStore, exports: Path, manifest: Manifest, older: tuple[str, ...]) -> str:
@@ -32,6 +32,25 @@ def set_aside(store: ObjectStore, exports: Path, manifest: Manifest, older: tupl
     store.put_bytes(receipt, manifest.body, metadata=marks)
     let_go(store, tuple(set(older) - {receipt, *(upload.key for upload in uploads)}))
     return receipt
+
+
+def held_manifest(store: ObjectStore, state: str) -> Manifest | None:
+    """The receipt of what is kept aside, its files named where they lie now; None without one.
+
+    Raises ManifestUnreadableError and what the store raises.
+    """
+    found = [stored.key for stored in store.list_objects(keys.held_prefix(state))]
+    receipt = max((key for key in found if key.endswith(".json")), default=None)
+    if receipt is None:
+        return None
+    manifest = read_manifest(get_bytes(store, receipt), store.place_of(receipt))
+    files = tuple(
+        file.model_copy(
+            update={"key": keys.held_key(state, manifest.version, file.table, file.verdict)}
+        )
+        for file in manifest.files
+    )
+    return manifest.model_copy(update={"files": files, "changes": None})
 
 
 def let_go(store: ObjectStore, held: tuple[str, ...]) -> None:

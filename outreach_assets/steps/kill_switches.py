@@ -11,6 +11,7 @@ from enum import StrEnum
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.validate import StateVerdict
 from outreach_assets.tables.companies import COMPANIES
+from outreach_core.settings import Settings
 
 
 class Switch(StrEnum):
@@ -29,6 +30,32 @@ class KillSwitches:
     max_row_change: float = 0.30
     max_bad_share_by_state: Mapping[str, float] = field(default_factory=dict)
     max_row_change_by_state: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "KillSwitches":
+        """The thresholds as the environment sets them."""
+        return cls(
+            max_bad_share=settings.outreach_max_bad_share,
+            max_row_change=settings.outreach_max_row_change,
+            max_bad_share_by_state=settings.outreach_max_bad_share_by_state,
+            max_row_change_by_state=settings.outreach_max_row_change_by_state,
+        )
+
+    def bad_share(self, state: str) -> float:
+        """K1 for this state."""
+        return self.max_bad_share_by_state.get(state, self.max_bad_share)
+
+    def row_change(self, state: str) -> float:
+        """K2 for this state."""
+        return self.max_row_change_by_state.get(state, self.max_row_change)
+
+    def fingerprint(self, state: str) -> str:
+        """The same as long as both are: `K1 0.15 K2 0.3`."""
+        shares = {
+            Switch.BAD_SHARE: self.bad_share(state),
+            Switch.ROW_CHANGE: self.row_change(state),
+        }
+        return " ".join(f"{switch} {most:g}" for switch, most in shares.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +84,7 @@ def row_delta(judged: Mapping[str, StateVerdict], last: Manifest) -> dict[str, i
 
 
 def _bad_share(switches: KillSwitches, state: str, companies: StateVerdict) -> Iterator[Tripped]:
-    most = switches.max_bad_share_by_state.get(state, switches.max_bad_share)
+    most = switches.bad_share(state)
     bad, rows = companies.bad.rows, companies.raw.rows
     if rows and bad / rows > most:
         yield Tripped(
@@ -72,7 +99,7 @@ def _row_change(
 ) -> Iterator[Tripped]:
     if last is None:
         return
-    most = switches.max_row_change_by_state.get(state, switches.max_row_change)
+    most = switches.row_change(state)
     for name, delta in row_delta(judged, last).items():
         before = _rows(last, name)
         if before and abs(delta) / before > most:

@@ -1,7 +1,8 @@
 """What somebody wants to know in the morning: how every state stands, what changed, what is wrong.
 
 Facts only; morning_page.py makes a page of them. Reads the audit log, the receipts in the store,
-the open alerts and the failures that wait; asks the store for every newest file (HEAD).
+the open alerts, the failures that wait and the backups' tables; asks the store for every newest
+file (HEAD).
 """
 
 from collections import Counter
@@ -20,6 +21,7 @@ from b2_resources.object_store import (
     StoreUnreachableError,
 )
 from outreach_assets.steps.alerts.causes import Alert, list_alerts
+from outreach_assets.steps.backups.standing import BackupStanding, backup_standing
 from outreach_assets.steps.failures.batches import waiting_failures
 from outreach_assets.steps.failures.kinds import FailureType
 from outreach_assets.steps.manifest import Manifest
@@ -86,6 +88,8 @@ class Morning:
     waiting: int
     """Failures that are in no finished export."""
 
+    backups: BackupStanding
+
     @property
     def statuses(self) -> dict[str, int]:
         """How many states ended how."""
@@ -138,6 +142,7 @@ def find_morning(
         reasons=broken_over_time(exports, tables, points=POINTS),
         alerts=list_alerts(postgres, only_open=True, most=MOST_ALERTS),
         waiting=sum(one.rows for one in waiting_failures(postgres, tuple(FailureType), None)),
+        backups=backup_standing(postgres),
     )
 
 

@@ -56,6 +56,7 @@ def morning_page(morning: Morning, tables: Sequence[Table], ui_url: str) -> str:
             *_map(morning, ui_url),
             *_troubles(morning, ui_url),
             *_bucket(morning),
+            *_backups(morning),
             *_changes(morning),
             *_reasons(morning, tables),
             *_states(morning, ui_url),
@@ -125,6 +126,11 @@ def _bucket(morning: Morning) -> Iterator[str]:
         if morning.waiting
         else "<p>Every failure has been exported.</p>"
     )
+
+
+def _backups(morning: Morning) -> Iterator[str]:
+    look = "good" if morning.backups.is_well else "bad"
+    yield f"<h2>Are the folders backed up?</h2><p class={look}>{escape(morning.backups.says)}</p>"
 
 
 def _changes(morning: Morning) -> Iterator[str]:

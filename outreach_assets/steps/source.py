@@ -48,10 +48,17 @@ class Snapshot:
 
 
 @contextmanager
-def held_snapshot(postgres: Postgres) -> Iterator[Snapshot]:
-    """Hold one snapshot until the block ends. Raises what `Postgres.connect` raises."""
+def held_snapshot(postgres: Postgres, *, unaltered: Sequence[str] = ()) -> Iterator[Snapshot]:
+    """Hold one snapshot until the block ends. Raises what `Postgres.connect` raises.
+
+    `unaltered`: tables, as SQL, that nobody may alter meanwhile; raises LockNotAvailable.
+    """
     with postgres.connect() as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if unaltered:  # before there is a snapshot, or it would be older than their newest form
+            connection.execute("SET LOCAL lock_timeout = '10s'")
+            locking = f"LOCK TABLE {', '.join(unaltered)} IN ACCESS SHARE MODE"
+            connection.execute(locking.encode())
         # A pooler or Neon would end an idle transaction, and with it the snapshot.
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         row = connection.execute("SELECT pg_export_snapshot()").fetchone()

@@ -7,10 +7,12 @@ time: what is removed is noted afterwards, and removing it again is harmless.
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from b2_resources.build_store import part_uploads_of
 from b2_resources.keys import task_input_key, task_outputs_prefix
 from b2_resources.object_store import ObjectStore
 from b2_resources.purge import purge
 from outreach_core.postgres import Postgres
+from outreach_core.task_parts import forget_upload, left_uploads
 from outreach_core.task_sweep import (
     TaskFiles,
     due_removals,
@@ -35,6 +37,9 @@ class Upkeep:
     """Of so many tasks."""
 
     outputs_removed: int = 0
+    uploads_aborted: int = 0
+    """Uploads in parts that nobody completed; a bucket bills their parts for ever."""
+
     answers_forgotten: int = 0
 
 
@@ -49,8 +54,20 @@ def look_after_tasks(postgres: Postgres, store: ObjectStore, *, now: datetime) -
         given_up=[task.id for task in swept.failed],
         inputs_removed=_remove(postgres, store, TaskFiles.INPUTS, now=now),
         outputs_removed=_remove(postgres, store, TaskFiles.OUTPUTS, now=now),
+        uploads_aborted=_abort_uploads(postgres, store),
         answers_forgotten=forgotten,
     )
+
+
+def _abort_uploads(postgres: Postgres, store: ObjectStore) -> int:
+    parts, aborted = part_uploads_of(store), 0
+    with postgres.connect() as connection:
+        left = left_uploads(connection, limit=AT_ONCE)
+    for one in left:
+        aborted += parts.abort_all(task_input_key(one.user_id, one.task_id, one.name))
+        with postgres.connect() as connection:
+            forget_upload(connection, one)
+    return aborted
 
 
 def _remove(postgres: Postgres, store: ObjectStore, files: TaskFiles, *, now: datetime) -> int:

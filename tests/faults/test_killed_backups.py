@@ -17,6 +17,10 @@ from tests.backups import Backups, hashes_below
 from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
 
+COMMAND = ["-c", "from outreach_assets.command_line.main import run; run()", "backup", "run"]
+GRAPH = ["-m", "dagster", "job", "execute", "-m", "outreach_assets.definitions", "-j", "backup_job"]
+"""As a worker of Dagster's executes it; SIGTERM is what it gets when somebody cancels the run."""
+
 FILES = 80
 SECONDS = 60
 
@@ -69,15 +73,17 @@ def wait_for(holds: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("words", [COMMAND, GRAPH], ids=["command", "graph"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_run_leaves_no_rclone_and_no_status_that_is_not_true(
-    backups: Backups, proxy: FaultProxy, tmp_path: Path, how: signal.Signals
+    backups: Backups, proxy: FaultProxy, tmp_path: Path, how: signal.Signals, words: list[str]
 ) -> None:
     mark = f"C.{uuid4().hex}"
-    command = [sys.executable, "-c", "from outreach_assets.command_line.main import run; run()"]
+    home = tmp_path / "dagster"
+    home.mkdir()
     run = subprocess.Popen(
-        [*command, "backup", "run"],
-        env={**os.environ, "LANG": mark},
+        [sys.executable, *words],
+        env={**os.environ, "LANG": mark, "DAGSTER_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from outreach_core.embedded_postgres import EmbeddedPostgres
+from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 
 
@@ -32,5 +33,18 @@ def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
     with postgres_server.connect(autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     yield postgres_server.database(name)
+    with postgres_server.connect(autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(scope="module")
+def migrated(postgres_server: Postgres) -> Iterator[Postgres]:
+    """One database for a file's tests: users are made anew by each."""
+    name = f"module_{uuid4().hex}"
+    with postgres_server.connect(autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    postgres = postgres_server.database(name)
+    migrate(postgres)
+    yield postgres
     with postgres_server.connect(autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

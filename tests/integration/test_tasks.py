@@ -25,6 +25,7 @@ from outreach_core.task_changes import (
     retry_task,
     say_progress,
     start_upload,
+    start_upload_again,
 )
 from outreach_core.task_rows import (
     TaskFilter,
@@ -88,7 +89,8 @@ DEEDS: dict[str, Deed] = {
     "process": lambda c, t, now: queue_task(c, "anna", t.id, [FILE], now=now),
     "refuse": lambda c, t, now: fail_upload(c, "anna", t.id, code="X", detail="x", now=now),
     "cancel": lambda c, t, now: cancel_task(c, "anna", t.id, now=now),
-    "retry": lambda c, t, now: retry_task(c, "anna", t.id, now=now),
+    "upload again": lambda c, t, now: start_upload_again(c, "anna", t.id, now=now, most_open=9),
+    "retry": lambda c, t, now: retry_task(c, "anna", t.id, now=now, most_open=9),
     "claim": lambda c, t, now: claim_task(c, t.id, run_id="run-1", now=now),
     "work": lambda c, t, now: say_progress(c, t, stage="reading", progress=50, now=now),
     "complete": lambda c, t, now: complete_task(c, t, [RESULT], now=now),
@@ -212,8 +214,8 @@ def test_a_failed_task_is_tried_again_while_its_inputs_are_kept(postgres: Postgr
         task = a_claimed_task(connection)
         fail_task(connection, task, code="BAD_FILE", detail="mend it", now=T0)
         with pytest.raises(TaskStatusError):
-            retry_task(connection, "anna", task.id, now=T0 + timedelta(days=7))
-        again = retry_task(connection, "anna", task.id, now=T0 + timedelta(days=6))
+            retry_task(connection, "anna", task.id, now=T0 + timedelta(days=7), most_open=9)
+        again = retry_task(connection, "anna", task.id, now=T0 + timedelta(days=6), most_open=9)
     assert (again.status, again.error_code, again.ended_at) == ("QUEUED", None, None)
 
 

@@ -14,6 +14,7 @@ from outreach_core.users import (
     list_users,
     recognise,
     revoke_tokens,
+    sha256_of,
 )
 
 T0 = datetime(2026, 11, 22, 8, tzinfo=UTC)
@@ -30,17 +31,17 @@ def test_a_token_is_good_until_it_is_revoked(postgres: Postgres) -> None:
         first = add_user(connection, "anna", is_operator=True, now=T0)
         second = add_token(connection, "anna", now=T0)
         add_user(connection, "bob", is_operator=False, now=T0)
-        caller = recognise(connection, first.token, now=T0)
+        caller = recognise(connection, sha256_of(first.token), now=T0)
         assert caller is not None
         assert (caller.user_id, caller.is_operator) == ("anna", True)
         assert revoke_tokens(connection, "anna", first.token_id, now=T0) == [first.token_id]
-        assert recognise(connection, first.token, now=T0) is None
-        assert recognise(connection, second.token, now=T0) is not None
+        assert recognise(connection, sha256_of(first.token), now=T0) is None
+        assert recognise(connection, sha256_of(second.token), now=T0) is not None
         assert list_users(connection)[0].tokens == (second.token_id,)
         assert revoke_tokens(connection, "anna", now=T0) == [second.token_id]
-        assert recognise(connection, second.token, now=T0) is None
+        assert recognise(connection, sha256_of(second.token), now=T0) is None
         for wrong in ("", "ow_", "\x00", "\ud800", first.token[:-1], first.token + "x"):
-            assert recognise(connection, wrong, now=T0) is None
+            assert recognise(connection, sha256_of(wrong), now=T0) is None
 
 
 def test_no_token_is_in_the_database_or_the_audit_log(postgres: Postgres) -> None:
@@ -86,13 +87,13 @@ def test_requests_are_counted_by_the_minute_over_all_connections(postgres: Postg
 
     def ask(_number: int) -> int:
         with postgres.connect() as connection:
-            caller = recognise(connection, token, now=T0 + timedelta(seconds=30))
+            caller = recognise(connection, sha256_of(token), now=T0 + timedelta(seconds=30))
         assert caller is not None
         return caller.requests
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(ask, range(12))) == list(range(1, 13))
     with postgres.connect() as connection:
-        caller = recognise(connection, token, now=T0 + timedelta(minutes=1))
+        caller = recognise(connection, sha256_of(token), now=T0 + timedelta(minutes=1))
     assert caller is not None
     assert caller.requests == 1

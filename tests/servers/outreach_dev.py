@@ -104,15 +104,20 @@ class OutreachDev:
         self.home = home
         self.port, self.api_port = _free_port(), _free_port()
         self.log = home.with_name(f"{home.name}.log")
+        self.environment = {**clean_environment(home), **NO_CLOCK}
         self.process: subprocess.Popen[bytes] | None = None
+
+    def words(self) -> Sequence[str | Path]:
+        """What is started."""
+        outreach = Path(sysconfig.get_path("scripts")) / "outreach"
+        return [outreach, "dev", "--port", str(self.port), "--api-port", str(self.api_port)]
 
     def __enter__(self) -> Self:
         """Start it and wait until it answers, its code is loaded and its daemons are well."""
-        outreach = Path(sysconfig.get_path("scripts")) / "outreach"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [str(outreach), "dev", *self._ports()],
-                env={**clean_environment(self.home), **NO_CLOCK},
+                self.words(),
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -237,9 +242,6 @@ class OutreachDev:
             page = self.ask(EVENTS, run=run_id, after=page["cursor"])["logsForRun"]
             found += page["events"]
         return found
-
-    def _ports(self) -> list[str]:
-        return ["--port", str(self.port), "--api-port", str(self.api_port)]
 
     def _is_ready(self) -> bool:
         assert self.process is not None

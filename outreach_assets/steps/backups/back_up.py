@@ -13,6 +13,7 @@ from outreach_assets.steps.backups.encryptions import (
 )
 from outreach_assets.steps.backups.job import Job, alone
 from outreach_assets.steps.backups.listed_there import (
+    HashKinds,
     answered_there,
     ask_there,
     copy_in_there,
@@ -108,12 +109,13 @@ def back_up(job: Job, outcome: Outcome) -> None:
     """
     with alone(job) as still_wanted:
         refuse_other_passphrase(job)
-        difference = _compared(job, outcome)
+        kinds = hash_kinds(job)
+        difference = _compared(job, kinds, outcome)
         to_remove = [path for path in difference.not_in_source if job.decides_for(path)]
         outcome.files, outcome.failed = difference.files, difference.unreadable
         outcome.synced = difference.same
         outcome.left_behind = left_behind(job)
-        recognised = recognise(job, difference.to_prove)
+        recognised = recognise(job, difference.to_prove, kinds)
         outcome.synced += len(recognised)
         difference = difference.without(recognised)
         if not difference.to_send and not to_remove:
@@ -121,7 +123,8 @@ def back_up(job: Job, outcome: Outcome) -> None:
         still_wanted()
         lost = _bring(job, difference, to_remove, still_wanted)
         job.step("proving")
-        tried = _proven(job, difference, to_remove, lost)
+        said = {file.path: job.rclone.errors.get(file.path) for file in difference.to_send}
+        tried = prove(job, said, kinds, removed=to_remove, damaged=difference.damaged, lost=lost)
         outcome.sent, outcome.sent_bytes, outcome.removed = tried
         outcome.synced += outcome.sent
         outcome.failed += len(difference.to_send) - outcome.sent
@@ -130,13 +133,12 @@ def back_up(job: Job, outcome: Outcome) -> None:
             raise DestinationLostError(lost)
 
 
-def _compared(job: Job, outcome: Outcome) -> Difference:
+def _compared(job: Job, kinds: HashKinds, outcome: Outcome) -> Difference:
     """Both sides listed, at the same time, and judged. Raises as `back_up`."""
     job.step("listing")
-    kind = hash_kinds(job).source
-    asked = ask_source(job.rclone, f"{FROM}:", kind, job.rules)
-    asked_there = ask_there(job)
-    files = listed_source(asked, job.source.fs, kind)
+    asked = ask_source(job.rclone, f"{FROM}:", kinds.source, job.rules)
+    asked_there = ask_there(job, kinds.there)
+    files = listed_source(asked, job.source.fs, kinds.source)
     if job.policy.source is Source.GOOGLE_DRIVE:
         files = _with_bytes(files, outcome)
     with job.postgres.connect() as connection:
@@ -146,7 +148,7 @@ def _compared(job: Job, outcome: Outcome) -> Difference:
         outcome.unread += folders_among(connection, unread)
         _refuse_empty(connection, job)
         try:
-            there = answered_there(job, asked_there)
+            there = answered_there(job, asked_there, kinds.there)
         except DestinationLostError as error:
             note_unreachable(connection, job.place, str(error), now=job.now)
             lost = error
@@ -201,11 +203,3 @@ def _bring(
     except (RcloneError, DestinationLostError) as error:
         return f"{job.destination.name}: {error}"
     return None
-
-
-def _proven(
-    job: Job, difference: Difference, to_remove: Sequence[str], lost: str | None
-) -> tuple[int, int, int]:
-    """Record what came of it, by what the destination holds now; as `note_tried`."""
-    said = {file.path: job.rclone.errors.get(file.path) for file in difference.to_send}
-    return prove(job, said, removed=to_remove, damaged=difference.damaged, lost=lost)

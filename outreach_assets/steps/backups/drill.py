@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event
 
 from outreach_assets.steps.backups.as_it_was import FILES, Kept
+from outreach_assets.steps.backups.every_place import Tell
 from outreach_assets.steps.backups.fetch import Hashes, Offer, fetch, whole_in
 from outreach_assets.steps.backups.job import BackupProgress
 from outreach_assets.steps.backups.kept import KeptFolder, Wanted, check_is_there, opened
@@ -26,7 +27,6 @@ from outreach_assets.steps.backups.rclone import (
     StoppedError,
 )
 from outreach_assets.steps.backups.restore_folder import CannotWriteError, listed_names
-from outreach_assets.steps.backups.run import Tell
 from outreach_core.audit import write_event
 from outreach_core.destinations import destination_named
 from outreach_core.drill_table import DrillResult, note_drill

@@ -11,7 +11,7 @@ from functools import partial
 
 from outreach_assets.steps.backups.crypt import BLOCK_BYTES, HEADER_BYTES, Cipher, is_header
 from outreach_assets.steps.backups.job import Job
-from outreach_assets.steps.backups.listed_there import HashKinds, hash_kinds
+from outreach_assets.steps.backups.listed_there import HashKinds
 from outreach_assets.steps.backups.places import FROM, HELD
 from outreach_assets.steps.backups.rclone import Rclone, RcloneError
 from outreach_core.encrypted_destinations import (
@@ -42,14 +42,14 @@ def refuse_other_passphrase(job: Job) -> None:
             )
 
 
-def recognise(job: Job, to_prove: Mapping[str, tuple[str, str]]) -> set[str]:
+def recognise(job: Job, to_prove: Mapping[str, tuple[str, str]], kinds: HashKinds) -> set[str]:
     """Record, and give, files that are there and nobody knew: a run was killed, a table lost.
 
     `to_prove`: for each path the hash of the source, and that of what is there.
     """
     found = [
         file
-        for file in encryptions(job, to_prove)
+        for file in encryptions(job, to_prove, kinds)
         if to_prove[file.path] == (file.hash, file.remote_hash)
     ]
     if found:
@@ -58,14 +58,14 @@ def recognise(job: Job, to_prove: Mapping[str, tuple[str, str]]) -> set[str]:
     return {file.path for file in found}
 
 
-def encryptions(job: Job, paths: Iterable[str]) -> Iterator[ProvenFile]:
+def encryptions(job: Job, paths: Iterable[str], kinds: HashKinds) -> Iterator[ProvenFile]:
     """What each file is now, and what its encryption at the destination must be.
 
     Left out is what cannot be read on either side. Nothing for a policy that is not encrypted.
     """
     if job.at.cipher is None:
         return
-    one = partial(_encryption, job.rclone, job.at.cipher, hash_kinds(job))
+    one = partial(_encryption, job.rclone, job.at.cipher, kinds)
     with ThreadPoolExecutor(job.destination.limits.transfers) as threads:
         yield from filter(None, threads.map(one, paths))
 

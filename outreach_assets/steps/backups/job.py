@@ -3,9 +3,9 @@
 What is done with it is in back_up.py; how a place is named for rclone, in places.py.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -50,6 +50,9 @@ class Job:
     source: SourcePlace
     destination: Destination
     at: DestinationPlace
+    others: Mapping[str, DestinationPlace] = field(default_factory=dict)
+    """Other destinations of the policy that the rclone can read."""
+
     policies: Sequence[FolderPolicy]
     """All there are: a nearer one decides for its own folder."""
 

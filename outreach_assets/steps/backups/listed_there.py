@@ -16,6 +16,7 @@ from outreach_assets.steps.backups.rclone import NotThereError, Question, Rclone
 from outreach_core.encrypted_destinations import ProvenFile, decrypt_listing
 from outreach_core.errors import PermanentError
 from outreach_core.file_destinations import ListedFile, copy_in
+from outreach_core.file_proofs import recorded_kinds
 from outreach_core.postgres import Connection
 
 HASHES = ("md5", "sha1", "sha256", "quickxor", "dropbox", "blake3", "xxh3", "crc32")
@@ -57,14 +58,23 @@ def hash_kinds(job: Job) -> HashKinds:
     )
 
 
-def ask_there(job: Job) -> Question:
+def known_kinds(job: Job) -> HashKinds:
+    """Those that its files were recorded by, also when a source that is gone knows none any more.
+
+    Raises NoHashError.
+    """
+    with job.postgres.connect() as connection:
+        recorded = recorded_kinds(connection, job.place)
+    return HashKinds(*recorded) if recorded else hash_kinds(job)
+
+
+def ask_there(job: Job, kind: str) -> Question:
     """Begin to list what lies there."""
-    return ask_listing(job.rclone, job.at.held_files, hash_kinds(job).there)
+    return ask_listing(job.rclone, job.at.held_files, kind)
 
 
-def answered_there(job: Job, asked: Question) -> Iterator[ListedFile]:
+def answered_there(job: Job, asked: Question, kind: str) -> Iterator[ListedFile]:
     """The files, as they lie there. Raises DestinationLostError."""
-    kind = hash_kinds(job).there
     try:
         return listed(asked, kind)
     except NotThereError:

@@ -1,6 +1,6 @@
 """What a folder holds, with hashes, as rclone lists it; and what of a source it could not list."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any  # rclone's answers are JSON objects of many shapes
 
 from outreach_assets.steps.backups.rclone import NotThereError, Question, Rclone
@@ -18,10 +18,12 @@ SOURCE = "source"
 """The group of rclone's statistics that a source's listing counts in."""
 
 
-def ask_listing(rclone: Rclone, fs: str, kind: str) -> Question:
-    """Begin to list all files with their hashes of that kind."""
+def ask_listing(
+    rclone: Rclone, fs: str, kind: str, *, only: Mapping[str, Sequence[str]] | None = None
+) -> Question:
+    """Begin to list all files with their hashes of that kind, or those that the filter takes."""
     opt = {**FILES, "showHash": True, "hashTypes": [kind]}
-    return rclone.ask("operations/list", fs=fs, remote="", opt=opt)
+    return rclone.ask("operations/list", fs=fs, remote="", opt=opt, _filter=only or {})
 
 
 def listed(asked: Question, kind: str) -> Iterator[ListedFile]:

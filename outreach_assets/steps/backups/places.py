@@ -4,7 +4,7 @@ Destinations themselves are described in outreach_core/destinations.py.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -75,9 +75,11 @@ class DestinationPlace:
     `held_versions(…)`: the same paths, as they lie there.
 
         place = destination_place(settings, program, destination, "docs", encrypted=True)
-        with rclone_for(settings, program, destination, place=place) as rclone:
+        with rclone_for(settings, program, destination, None, place) as rclone:
             rclone.call("operations/list", fs=place.files, remote="")
             rclone.start_job("sync/copy", srcFs=place.versions("20260101000000"), dstFs="/srv/back")
+
+    What else lies there (`clear("runs")`, `held("runs")`) is named in the same two ways.
     """
 
     folder: str
@@ -89,8 +91,11 @@ class DestinationPlace:
     cipher: Cipher | None = None
     """None where nothing is encrypted."""
 
+    suffix: str = ""
+    """What tells its remotes from those of other destinations of the same rclone."""
+
     remotes: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
-    """What rclone's configuration would say to decrypt; holds the passphrase."""
+    """What rclone's configuration would say of it; holds the secrets."""
 
     @property
     def root(self) -> str:
@@ -105,31 +110,46 @@ class DestinationPlace:
     @property
     def held_files(self) -> str:
         """The newest files, as they lie there."""
-        # Without the / it would ask whether this is a file, for minutes where nobody answers.
-        return f"{self.remote}:{self.root}/"
+        return self.held("files")
 
     def versions(self, version: str) -> str:
         """What a run replaced or removed, in the clear."""
         return self.clear(f"versions/{version}")
 
-    def clear(self, below: str) -> str:
-        """A folder in it, such as `runs`, in the clear."""
-        whole = f"{CLEAR}:{below}" if self.cipher else f"{self.remote}:{self.folder}/{below}"
-        return f"{whole.removesuffix('/')}/" if below else whole
-
     def held_versions(self, version: str) -> str:
         """The same, as it lies there."""
-        return f"{self.remote}:{self.folder}/versions/{version}/"
+        return self.held(f"versions/{version}")
+
+    def clear(self, below: str) -> str:
+        """Any folder below the policy's, such as `runs`, in the clear."""
+        remote = f"{CLEAR}{self.suffix}:" if self.cipher else f"{self.remote}:{self.folder}/"
+        return f"{remote}{below.removesuffix('/')}/" if below else remote
+
+    def held(self, below: str) -> str:
+        """The same, as it lies there."""
+        # Without the / it would ask whether this is a file, for minutes where nobody answers.
+        return f"{self.remote}:{self.folder}/{below}/"
 
 
 def destination_place(
-    settings: Settings, program: str, destination: Destination, folder_id: str, *, encrypted: bool
+    settings: Settings,
+    program: str,
+    destination: Destination,
+    folder_id: str,
+    *,
+    encrypted: bool,
+    suffix: str = "",
 ) -> DestinationPlace:
-    """Where a policy's files lie. Raises SettingsError when there is no passphrase to encrypt."""
-    remote = destination.remote or TO
+    """Where a policy's files lie. Raises SettingsError when there is no passphrase to encrypt.
+
+    `suffix`: another for each of several destinations that one rclone is to know.
+    """
+    remote = destination.remote or f"{TO}{suffix}"
     folder = destination.folder_of(folder_id, encrypted=encrypted)
+    remotes = {} if destination.remote else {remote: destination.rclone}
+    plain = DestinationPlace(folder=folder, remote=remote, suffix=suffix, remotes=remotes)
     if not encrypted:
-        return DestinationPlace(folder=folder, remote=remote)
+        return plain
     passphrase, salt = (
         secret.get_secret_value() if secret else ""
         for secret in (settings.outreach_backup_passphrase, settings.outreach_backup_salt)
@@ -149,9 +169,8 @@ def destination_place(
         "password2": obscured(program, salt) if salt else "",
     }
     held = {"type": "alias", "remote": f"{remote}:{folder}/files"}
-    cipher = cipher_of(passphrase, salt)
-    remotes = {CLEAR: says, HELD: held}
-    return DestinationPlace(folder=folder, remote=remote, cipher=cipher, remotes=remotes)
+    crypt = {f"{CLEAR}{suffix}": says, f"{HELD}{suffix}": held}
+    return replace(plain, cipher=cipher_of(passphrase, salt), remotes={**remotes, **crypt})
 
 
 def rclone_for(
@@ -159,10 +178,12 @@ def rclone_for(
     program: str,
     destination: Destination,
     source: SourcePlace | None = None,
-    place: DestinationPlace | None = None,
+    *places: DestinationPlace,
 ) -> Rclone:
-    """An rclone that knows the destination, the source and the policy's place; not started yet."""
-    remotes = {**(source.remotes if source else {}), **(place.remotes if place else {})}
+    """An rclone that knows the destination, the source and the policy's places; not started yet."""
+    remotes = dict(source.remotes) if source else {}
+    for place in places:
+        remotes |= place.remotes
     if not destination.remote:
         remotes[TO] = destination.rclone
     if source:
@@ -177,7 +198,7 @@ def rclone_for(
             "checkers": str(max(8, limits.transfers)),
             "bwlimit": limits.bandwidth or "off",
             # Links become links again there, but for an encrypted one, which leads nowhere.
-            "local-links": "false" if place and place.cipher else "true",
+            "local-links": "false" if any(place.cipher for place in places) else "true",
             # Two names that differ only in their form of Unicode are two files, and both arrive.
             "no-unicode-normalization": "true",
             "contimeout": "15s",

@@ -4,11 +4,11 @@ Whole listings are judged in outreach_core/file_destinations.py. Of encrypted fi
 hashed as they lie there: what they are the encryption of is proven already (encryptions.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from outreach_assets.steps.backups.encryptions import encryptions
 from outreach_assets.steps.backups.job import Job
-from outreach_assets.steps.backups.listed_there import ask_there, copy_in_there, hash_kinds
+from outreach_assets.steps.backups.listed_there import HashKinds, ask_there, copy_in_there
 from outreach_assets.steps.backups.listing import listed
 from outreach_assets.steps.backups.mover import only
 from outreach_assets.steps.backups.rclone import RcloneError
@@ -18,14 +18,15 @@ from outreach_core.file_destinations import copy_in_bytes, note_tried
 CHANGED = "it changed while it was copied, or is not there as it was sent: the next run looks again"
 
 
-def prove(
+def prove(  # noqa: PLR0913 what was done has many sides
     job: Job,
     said: Mapping[str, str | None],
+    kinds: HashKinds,
     *,
     removed: Sequence[str] = (),
     damaged: Sequence[str] = (),
     lost: str | None = None,
-    known: Sequence[ProvenFile] = (),
+    known: Collection[ProvenFile] = (),
 ) -> tuple[int, int, int]:
     """Record what came of files that were sent, by what is there now; as `note_tried`.
 
@@ -33,13 +34,13 @@ def prove(
     nothing of. `lost`: why the destination was given up. `known`: encryptions that nobody need
     compute.
     """
-    computed = [*known, *encryptions(job, said.keys() - {file.path for file in known})]
-    there_kind = hash_kinds(job).there
+    unknown = said.keys() - {file.path for file in known}
+    computed = [*known, *encryptions(job, unknown, kinds)]
     read: dict[str, str] = {}
     try:
         if damaged:
-            read = read_hashes(job, damaged, there_kind)
-        there = listed(ask_there(job), there_kind)
+            read = read_hashes(job, damaged, kinds.there)
+        there = listed(ask_there(job, kinds.there), kinds.there)
     except RcloneError as error:  # also a folder that is not there: nothing has come
         there, lost = iter(()), lost or f"{job.destination.name} cannot be listed: {error}"
     with job.postgres.connect() as connection:

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from outreach_assets.steps.backups.as_it_was import UnknownTimeError
+from outreach_assets.steps.backups.every_place import Tell
 from outreach_assets.steps.backups.fetch import Hashes, Offer, fetch
 from outreach_assets.steps.backups.job import BackupProgress
 from outreach_assets.steps.backups.kept import KeptFolder, Wanted, by_answer, opened
 from outreach_assets.steps.backups.restore_folder import RestoreFolder, restore_folder
 from outreach_assets.steps.backups.restore_plan import Plan, Wish, planned
-from outreach_assets.steps.backups.run import Tell
 from outreach_assets.steps.backups.run_notes import StrangeNoteError
 from outreach_core.audit import write_event
 from outreach_core.destinations import Destination, all_destinations, destination_named

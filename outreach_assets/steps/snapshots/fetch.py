@@ -4,7 +4,7 @@ For a machine that has not made them itself, or after the store was moved. The w
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,39 +43,28 @@ class Fetched:
     """How many of older versions, which the workbench shows, had to be downloaded."""
 
 
-def fetch_newest(
-    store: ObjectStore,
-    exports: Path,
-    states: Iterable[str],
-    *,
-    fetched: Callable[[Fetched], None] = lambda _: None,
-) -> list[Fetched]:
-    """Bring each state's newest snapshot under exports/, proven file by file against its manifest.
+def fetch_newest(store: ObjectStore, exports: Path, state: str) -> Fetched | None:
+    """Bring a state's newest snapshot under exports/, proven file by file; None without one.
 
     And the receipts of all versions, a few KB each, which are never rewritten: only those that are
-    not here yet are downloaded.
-    States without one are left out. Raises FetchDiffersError, DiskFullError and what the store
-    raises; what was fetched before stays, so that calling it again goes on.
+    not here yet are downloaded. Raises FetchDiffersError, ManifestUnreadableError, DiskFullError
+    and what the store raises; what was fetched before stays, so that calling it again goes on.
     """
-    done = []
-    for state in states:
-        versions = frozenset(manifest_versions(store, state))
-        found = latest_manifest(store, state, versions)
-        if found is None:
-            continue
-        manifest, _ = found
-        count = fetch_files(store, exports, manifest)
-        with disk_errors(exports):
-            receipts = _fetch_receipts(store, exports, state, versions - {manifest.version})
-        settle_exports(
-            exports,
-            Published(
-                outcome=Outcome.UNCHANGED, manifest=manifest, uploaded_bytes=0, versions=versions
-            ),
-        )
-        done.append(Fetched(manifest=manifest, files=count, receipts=receipts))
-        fetched(done[-1])
-    return done
+    versions = frozenset(manifest_versions(store, state))
+    found = latest_manifest(store, state, versions)
+    if found is None:
+        return None
+    manifest, _ = found
+    count = fetch_files(store, exports, manifest)
+    with disk_errors(exports):
+        receipts = _fetch_receipts(store, exports, state, versions - {manifest.version})
+    settle_exports(
+        exports,
+        Published(
+            outcome=Outcome.UNCHANGED, manifest=manifest, uploaded_bytes=0, versions=versions
+        ),
+    )
+    return Fetched(manifest=manifest, files=count, receipts=receipts)
 
 
 def fetch_files(store: ObjectStore, exports: Path, manifest: Manifest) -> int:

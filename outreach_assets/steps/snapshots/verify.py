@@ -16,7 +16,8 @@ from threading import Lock
 from b2_resources import keys
 from b2_resources.files import sha256_of
 from b2_resources.object_store import ObjectCorruptError, ObjectMissingError, ObjectStore
-from outreach_assets.steps.manifest import Manifest, StoredFacts
+from outreach_assets.steps.hold import held_manifest
+from outreach_assets.steps.manifest import Manifest, ManifestUnreadableError, StoredFacts
 from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
 from outreach_assets.steps.snapshots.fetch import FetchDiffersError, fetch_file
 from outreach_assets.steps.snapshots.judge_again import Files, rows_problems
@@ -47,7 +48,7 @@ class StateVerified:
 
     state: str
     versions: tuple[str, ...]
-    """Whose bytes and rows were read."""
+    """Whose bytes and rows were read; what is kept aside as well."""
 
     links: int
     """Manifests and receipts in its chain."""
@@ -117,6 +118,12 @@ def _verify(verifier: Verifier, state: str, listed: Sequence[tuple[str, object]]
     notes = list(_left_over(chain, objects))
     read = existing if verifier.which is Which.ALL else existing[-1:]
     manifests = [link.manifest for link in read if link.manifest is not None]
+    try:
+        held = held_manifest(store, state)
+    except ManifestUnreadableError as error:
+        problems.append(str(error))
+    else:
+        manifests += [held] if held else []
     for manifest in manifests:
         problems += _snapshot_problems(verifier, manifest)
         if tables_judged_by(manifest.rules) is None:

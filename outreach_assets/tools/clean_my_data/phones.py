@@ -18,6 +18,7 @@ LIKE = (
 IS_PUNCTUATED = "NOT regexp_full_match(value, '[0-9.]*')"
 """Ten bare digits are as likely to be an id."""
 
+US_WRITING = r"\(?[2-9][0-9]{2}\)?[ .-]{0,2}[0-9]{3}[ .-]?[0-9]{4}"
 SAMPLE = 500
 BATCH = 10_000
 
@@ -39,6 +40,22 @@ def e164(said: str, region: str) -> tuple[str | None, str | None]:
     return text, None
 
 
+def usual_sql(region: str) -> str:
+    """SQL for the E.164 of a US number in a usual writing; NULL for all that e164 has to look at.
+
+    By the library's own patterns; asking it takes 30 microseconds a number (measured).
+    """
+    of_us = phonenumbers.PhoneMetadata.metadata_for_region("US")
+    kinds = (of_us.fixed_line, of_us.mobile, of_us.toll_free) if of_us else ()
+    exists = "|".join(f"(?:{kind.national_number_pattern})" for kind in kinds if kind)
+    written = rf"\+1[ .-]?{US_WRITING}"
+    if region == "US":
+        written += rf"|(?:1[ .-])?{US_WRITING}"
+    digits = "right(regexp_replace(value, '[^0-9]', '', 'g'), 10)"
+    return f"""CASE WHEN regexp_full_match(value, {literal(written)})
+        AND regexp_full_match({digits}, {literal(exists)}) THEN '+1' || {digits} END"""
+
+
 def share_of_phones(duck: Duck, table: str, region: str) -> float:
     """The share of a sample of the values that are phone numbers: always the same sample."""
     counted = duck.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
@@ -58,9 +75,15 @@ def meant_phones(duck: Duck, table: str, region: str, folder: Path) -> Meant:
     What was written in an earlier turn is known in the table `e164_numbers`, and not asked again.
     """
     duck.execute("CREATE TEMP TABLE IF NOT EXISTS e164_numbers (value VARCHAR)")
+    duck.execute(f"""
+        CREATE OR REPLACE TEMP TABLE usual AS
+        SELECT value, e164 FROM (SELECT value, {usual_sql(region)} AS e164 FROM {table})
+        WHERE e164 IS NOT NULL""")
     path = folder / "phones.csv"
     # By a file: ten thousand rows at a time go through Python, and binding values costs an import.
-    reader = duck.execute(f"SELECT value FROM {table} ANTI JOIN e164_numbers USING (value)")
+    reader = duck.execute(f"""
+        SELECT value FROM {table} ANTI JOIN e164_numbers USING (value)
+        ANTI JOIN usual USING (value)""")
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         while batch := reader.fetchmany(BATCH):
@@ -73,7 +96,9 @@ def meant_phones(duck: Duck, table: str, region: str, folder: Path) -> Meant:
         FROM read_csv({literal(str(path))}, header = false, auto_detect = false, delim = ',',
             quote = '"', escape = '"', max_line_size = 4194304, columns =
             {{value: 'VARCHAR', e164: 'VARCHAR', reason: 'VARCHAR'}})
-        UNION ALL SELECT value, value, NULL FROM {table} SEMI JOIN e164_numbers USING (value)""")
+        UNION ALL SELECT value, e164, NULL FROM usual
+        UNION ALL SELECT value, value, NULL FROM {table} SEMI JOIN e164_numbers USING (value)
+            ANTI JOIN usual USING (value)""")
     duck.execute("""
         INSERT INTO e164_numbers SELECT DISTINCT e164 FROM phones
         WHERE e164 IS NOT NULL AND e164 NOT IN (SELECT value FROM e164_numbers)""")

@@ -10,14 +10,13 @@ from outreach_assets.tools.profile_my_data.meanings import Meaning, meaning
 from outreach_assets.tools.profile_my_data.report import (
     ColumnReport,
     Counted,
-    Lengths,
     Spread,
 )
 from outreach_assets.tools.profile_my_data.sensitive import is_personal, sensitive_found
-from outreach_assets.tools.profile_my_data.spread import numbers_of, spread_of
+from outreach_assets.tools.profile_my_data.spread import spread_of
 from outreach_assets.tools.profile_my_data.values import Values, sample_sql
 
-PATTERN_SAMPLE = 10_000
+PATTERN_SAMPLE = 5000
 MOST_PATTERNS = 10
 YEAR = re.compile(r"[0-9]{4}-[0-9]{2}")
 FREE_TEXT = 30
@@ -39,38 +38,35 @@ def column_report(
     is_number = found.type in ("integer", "decimal")
     column = "number" if is_number else "moment"
     has_spread = is_number or found.type in ("date", "timestamp")
-    spread, outliers = (
-        spread_of(duck, values, column, parameters.outlier_fence) if has_spread else (None, None)
-    )
-    lengths = _lengths(duck, values)
-    forms = _forms(duck, values)
-    padded = _padded(duck, values)
+    lie = spread_of(duck, values, column, parameters.outlier_fence) if has_spread else None
+    counts = values.counts
+    forms = _forms(values)
     return ColumnReport(
         name=name,
         place=place,
         type=found.type,
         meaning=found.means,
         fits=found.fits,
-        rows=values.rows,
-        nulls=values.nulls,
-        blanks=values.blanks,
-        distinct=values.distinct,
-        unique=values.unique,
-        duplicates=values.rows - values.nulls - values.distinct,
-        padded=padded,
-        lengths=lengths,
+        rows=counts.rows,
+        nulls=counts.nulls,
+        blanks=counts.blanks,
+        distinct=counts.distinct,
+        unique=counts.unique,
+        duplicates=counts.rows - counts.nulls - counts.distinct,
+        padded=counts.padded,
+        lengths=counts.lengths,
         top_values=[
             one.model_copy(update={"value": masked(one.value, is_personal=personal)})
             for one in _top_values(duck, values, parameters.top_values)
         ],
-        patterns=_patterns(duck, values, lengths),
+        patterns=_patterns(duck, values),
         forms=forms,
         is_day_first=values.is_day_first,
-        spread=_year_only(spread) if spread and personal else spread,
-        numbers=numbers_of(duck, values) if is_number and not personal else None,
-        outliers=None if personal else outliers,
+        spread=(_year_only(lie.spread) if personal else lie.spread) if lie else None,
+        numbers=lie.numbers if lie and is_number and not personal else None,
+        outliers=lie.outliers if lie and not personal else None,
         sensitive=sensitive,
-        score=_score(values, found, forms, padded),
+        score=_score(values, found, forms),
     )
 
 
@@ -83,20 +79,6 @@ def _year_only(spread: Spread) -> Spread | None:
     return spread.model_copy(update={**years, "histogram": []})
 
 
-def _lengths(duck: Duck, values: Values) -> Lengths | None:
-    row = duck.execute(f"""
-        SELECT min(length(value)), max(length(value)), sum(length(value) * n) / sum(n)
-        FROM {values.name}""").fetchone()
-    if not row or row[0] is None:
-        return None
-    return Lengths(shortest=row[0], longest=row[1], mean=round(row[2], 2))
-
-
-def _padded(duck: Duck, values: Values) -> int:
-    row = duck.execute(f"SELECT sum(n) FROM {values.name} WHERE value <> said").fetchone()
-    return int((row and row[0]) or 0)
-
-
 def _top_values(duck: Duck, values: Values, most: int) -> list[Counted]:
     """The most frequent ones; equal ones in the order of the alphabet."""
     rows = duck.execute(f"""
@@ -106,15 +88,17 @@ def _top_values(duck: Duck, values: Values, most: int) -> list[Counted]:
     return [Counted(value=v, rows=n, share=round(n / values.filled, 6)) for v, n in rows]
 
 
-def _forms(duck: Duck, values: Values) -> list[Counted]:
+def _forms(values: Values) -> list[Counted]:
     """How many rows are written in each of the forms that were looked for."""
-    rows = duck.execute(f"""
-        SELECT form, sum(n)::BIGINT AS n FROM {values.name} WHERE form IS NOT NULL
-        GROUP BY form ORDER BY n DESC, form""").fetchall()
-    return [Counted(value=v, rows=n, share=round(n / values.filled, 6)) for v, n in rows]
+    return [
+        Counted(value=form.name, rows=one.rows, share=round(one.rows / values.filled, 6))
+        for form, one in values.written.items()
+        if form
+    ]
 
 
-def _patterns(duck: Duck, values: Values, lengths: Lengths | None) -> list[Counted]:
+def _patterns(duck: Duck, values: Values) -> list[Counted]:
+    lengths = values.counts.lengths
     if not lengths or lengths.mean > FREE_TEXT:
         return []
     sample = sample_sql(values.name, values.distinct, PATTERN_SAMPLE)
@@ -131,7 +115,7 @@ def _patterns(duck: Duck, values: Values, lengths: Lengths | None) -> list[Count
     ]
 
 
-MIXABLE_TYPES, MIXABLE_MEANINGS = ("date", "timestamp", "boolean"), ("phone", "money")
+MIXABLE_TYPES, MIXABLE_MEANINGS = ("boolean",), ("date", "phone", "money")
 
 
 def is_mixable(kind: str, means: str) -> bool:
@@ -145,10 +129,12 @@ def written_alike(kind: str, means: str, forms: Sequence[Counted]) -> float:
     return forms[0].rows / written if is_mixable(kind, means) and written else 1.0
 
 
-def _score(values: Values, found: Meaning, forms: Sequence[Counted], padded: int) -> float:
+def _score(values: Values, found: Meaning, forms: Sequence[Counted]) -> float:
     if not values.filled:
         return 0.0
     complete = values.filled / values.rows
     valid = found.fits / values.filled
-    alike = written_alike(found.type, found.means, forms) * (1 - padded / values.filled)
+    alike = written_alike(found.type, found.means, forms) * (
+        1 - values.counts.padded / values.filled
+    )
     return round(100 * (complete + valid + alike) / 3, 1)

@@ -5,9 +5,10 @@ from math import exp, log, sqrt
 
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tools.profile_my_data.masking import LOOKED_AT, masked
+from outreach_assets.tools.profile_my_data.quantiles import Weighted, quantiles
 from outreach_assets.tools.profile_my_data.report import ColumnDrift, ColumnReport, Counted
 from outreach_assets.tools.profile_my_data.sensitive import is_personal
-from outreach_assets.tools.profile_my_data.spread import as_number, each_row
+from outreach_assets.tools.profile_my_data.spread import as_number, weighted
 from outreach_assets.tools.profile_my_data.values import Values
 
 NOTHING = 0.0001
@@ -80,18 +81,18 @@ def _psi_of_numbers(
     duck: Duck, now: Values, before: Values, column: str, bins: int
 ) -> float | None:
     """In bins that hold equal shares of the baseline."""
-    at = ", ".join(str(n / bins) for n in range(1, bins))
-    row = duck.execute(f"""
-        SELECT quantile_cont(x, [{at}]) FROM {each_row(before, column)}""").fetchone()
+    relation = weighted(before, column)
+    row = duck.execute(f"SELECT min(x), max(x), sum(n)::BIGINT FROM {relation}").fetchone()
     if not row or row[0] is None:
         return None
-    edges = sorted(set(row[0]))
-    place = " + ".join(f"({as_number(column)} > {edge!r})::INT" for edge in edges)
+    numbers = Weighted(relation=relation, low=row[0], high=row[1], rows=row[2])
+    edges = sorted(set(quantiles(duck, numbers, [n / bins for n in range(1, bins)])))
+    place = " + ".join(f"(x > {edge!r})::INT" for edge in edges)
     counts = [
         dict(
             duck.execute(f"""
-                SELECT {place} AS bin, sum(n)::BIGINT FROM {values.name}
-                WHERE {column} IS NOT NULL AND isfinite({column}) GROUP BY bin""").fetchall()
+                SELECT {place} AS bin, sum(n)::BIGINT FROM {weighted(values, column)}
+                GROUP BY bin""").fetchall()
         )
         for values in (before, now)
     ]
@@ -110,9 +111,9 @@ def _ks(duck: Duck, now: Values, before: Values, column: str) -> tuple[float | N
     value = as_number(column)
     row = duck.execute(f"""
         WITH joined AS (
-                SELECT {value} AS x, n AS a, 0 AS b FROM {now.name} WHERE {column} IS NOT NULL
+                SELECT {value} AS x, n AS a, 0 AS b FROM {now.read} WHERE {column} IS NOT NULL
                 UNION ALL
-                SELECT {value}, 0, n FROM {before.name} WHERE {column} IS NOT NULL),
+                SELECT {value}, 0, n FROM {before.read} WHERE {column} IS NOT NULL),
             steps AS (SELECT x, sum(a) AS a, sum(b) AS b FROM joined GROUP BY x),
             heights AS (SELECT sum(a) OVER (ORDER BY x) / sum(a) OVER () AS f,
                 sum(b) OVER (ORDER BY x) / sum(b) OVER () AS g FROM steps)

@@ -61,14 +61,8 @@ def is_named(name: str, what: str) -> bool:
 
 def meaning(duck: Duck, values: Values, name: str) -> Meaning:
     """The type and meaning of the column."""
-    forms = dict(
-        duck.execute(f"SELECT form, sum(n)::BIGINT FROM {values.name} GROUP BY ALL").fetchall()
-    )
-    families = {
-        family: sum(n for form, n in forms.items() if form and BY_NAME[form].family is family)
-        for family in Family
-    }
-    kind, typed = _type(duck, values, forms, families)
+    families = {family: values.in_family(family) for family in Family}
+    kind, typed = _type(values, families)
     means, fits = _means(duck, values, name, kind, families)
     return Meaning(
         type=kind,
@@ -78,26 +72,32 @@ def meaning(duck: Duck, values: Values, name: str) -> Meaning:
     )
 
 
-def _type(
-    duck: Duck, values: Values, forms: Mapping[str, int], families: Mapping[Family, int]
-) -> tuple[str, int]:
+def _type(values: Values, families: Mapping[Family, int]) -> tuple[str, int]:
     """The type, and the rows that are of it."""
     if not values.filled:
         return "empty", 0
     enough = TYPE_SHARE * values.filled
-    row = duck.execute(f"""
-        SELECT sum(n) FILTER (number IS NOT NULL), sum(n) FILTER (moment IS NOT NULL),
-            count(*) FILTER (form = '{INTEGER}' AND regexp_matches(said, '^[+-]?0[0-9]'))
-        FROM {values.name}""").fetchone() or (0, 0, 0)
-    numbers, moments, codes = (int(count or 0) for count in row)
-    if families[Family.NUMBER] >= enough and not codes:
-        return ("integer" if families[Family.NUMBER] == forms.get(INTEGER) else "decimal"), numbers
+    if families[Family.NUMBER] >= enough and not values.has_codes:
+        numbers = sum(one.numbers for one in values.written.values())
+        whole = form_rows(values, INTEGER)
+        return ("integer" if families[Family.NUMBER] == whole else "decimal"), numbers
     if families[Family.MOMENT] >= enough:
-        only_dates = sum(n for form, n in forms.items() if form in DATES_ONLY)
-        return ("date" if only_dates == families[Family.MOMENT] else "timestamp"), moments
+        only_dates = sum(form_rows(values, name) for name in DATES_ONLY)
+        return ("date" if only_dates == families[Family.MOMENT] else "timestamp"), _moments(values)
     if families[Family.TRUTH] >= enough:
         return "boolean", families[Family.TRUTH]
     return "text", values.filled
+
+
+def _moments(values: Values) -> int:
+    """Rows that say a time: 2/30/2024 is written like one and is none."""
+    return sum(one.moments for one in values.written.values())
+
+
+def form_rows(values: Values, name: str) -> int:
+    """Rows written in the form of this name."""
+    found = values.written.get(BY_NAME[name])
+    return found.rows if found else 0
 
 
 def _means(
@@ -109,7 +109,7 @@ def _means(
     enough = MEANS_SHARE * values.filled
     for family, means in BY_FAMILY.items():
         if families[family] >= enough:
-            return means, None if family is Family.MOMENT else families[family]
+            return means, _moments(values) if family is Family.MOMENT else families[family]
     if is_named(name, "phone"):
         digits = _rows(duck, values, r"\+?[0-9]{7,15}") + families[Family.PHONE]
         if digits >= enough:
@@ -119,12 +119,12 @@ def _means(
     states = _states(duck, values)
     if states >= enough and (values.distinct > 2 or "state" in name.lower()):
         return "state", states
-    return _by_counts(duck, values, name, kind)
+    return _by_counts(values, name, kind)
 
 
-def _by_counts(duck: Duck, values: Values, name: str, kind: str) -> tuple[str, int | None]:
+def _by_counts(values: Values, name: str, kind: str) -> tuple[str, int | None]:
     if kind in ("integer", "decimal"):
-        amount = _amount(duck, values, name)
+        amount = _amount(values, name)
         if amount:
             return amount, None
     is_single = values.distinct == values.filled and values.filled > 1
@@ -142,25 +142,18 @@ def _by_counts(duck: Duck, values: Values, name: str, kind: str) -> tuple[str, i
     return means, None
 
 
-def _amount(duck: Duck, values: Values, name: str) -> str | None:
+def _amount(values: Values, name: str) -> str | None:
     """Money or percent, when the numbers are written so or the column is called so."""
-    forms = {form.name for form in values.forms}
-    written = _form_rows(duck, values, "money") if "money" in forms else 0
-    if written >= MEANS_SHARE * values.filled or is_named(name, "money"):
+    enough = MEANS_SHARE * values.filled
+    if form_rows(values, "money") >= enough or is_named(name, "money"):
         return "money"
-    percent = _form_rows(duck, values, "percent") if "percent" in forms else 0
-    return "percent" if percent >= MEANS_SHARE * values.filled else None
+    return "percent" if form_rows(values, "percent") >= enough else None
 
 
 def _rows(duck: Duck, values: Values, pattern: str) -> int:
     row = duck.execute(f"""
         SELECT sum(n) FROM {values.name}
         WHERE regexp_full_match(said, {literal(pattern)})""").fetchone()
-    return int((row and row[0]) or 0)
-
-
-def _form_rows(duck: Duck, values: Values, form: str) -> int:
-    row = duck.execute(f"SELECT sum(n) FROM {values.name} WHERE form = {literal(form)}").fetchone()
     return int((row and row[0]) or 0)
 
 

@@ -21,6 +21,15 @@ from outreach_assets.tools.profile_my_data.report import (
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """What a browser may load: nothing. Should a text ever slip through unescaped, it does nothing."""
 
+APPROXIMATE = (
+    "Correlations are from about 100,000 rows all over the table: they are off by less than 0.01."
+)
+DRIFT_WORDS = (
+    "PSI, the population stability index, says how far the shares of values moved: under 0.1 is "
+    "stable, from 0.25 on major. KS is the largest distance between the two distributions, 0 to 1. "
+    "New and gone are values that only one of the files has; ids and free text are not compared."
+)
+PATTERN_WORDS = "patterns: 9 is a digit, a or A a letter, a+ several"
 MOST_ISSUES = 200
 MOST_RELATIONS = 40
 
@@ -70,10 +79,17 @@ def _top(report: ProfileReport) -> str:
 
 def _quality(quality: Quality) -> str:
     rows = [
-        [escape(p.name), bar(p.score / 100), f"{p.score:.1f}", f"{p.weight:.0%}", escape(p.says)]
+        [
+            escape(p.name),
+            bar(p.score / 100),
+            f"{p.score:.1f}",
+            f"{p.weight:.0%}",
+            f"<span class=says>{escape(p.says)}</span>",
+        ]
         for p in quality.parts
     ]
-    return "<h2>Quality</h2>" + _table(["part", "", "score", "weight", "what was counted"], rows)
+    heads = ["part", "", "score", "weight", "what was counted"]
+    return "<h2>Quality</h2>" + _table(heads, rows, "wide stacked")
 
 
 def _issues(issues: Sequence[Issue]) -> str:
@@ -83,14 +99,15 @@ def _issues(issues: Sequence[Issue]) -> str:
         [
             f"<span class='tag {one.severity}'>{one.severity}</span>",
             f"<code>{escape(one.column)}</code>" if one.column else "table",
-            escape(one.sentence),
-            f"{one.rows:,}",
+            f"<span class=says>{escape(one.sentence)}</span>",
+            f"<span class=rows>{one.rows:,}</span>",
         ]
         for one in issues[:MOST_ISSUES]
     ]
     more = len(issues) - MOST_ISSUES
     left = f"<p class=quiet>and {more:,} more, in the workbook.</p>" if more > 0 else ""
-    return "<h2>Issues</h2>" + _table(["", "column", "what to look at", "rows"], rows) + left
+    heads = ["", "column", "what to look at", "rows"]
+    return "<h2>Issues</h2>" + _table(heads, rows, "wide stacked") + left
 
 
 def _drift(report: ProfileReport) -> str:
@@ -110,12 +127,12 @@ def _drift(report: ProfileReport) -> str:
     heads = ["column", "verdict", "compared as", "PSI", "KS", "empty before", "now", "new", "gone"]
     return (
         f"<h2>Drift</h2><p>{drift.rows_before:,} rows before, {drift.rows_now:,} now.</p>"
-        f"{listed}{_table(heads, rows)}"
+        f"{listed}{_table(heads, rows)}<p class=quiet>{DRIFT_WORDS}</p>"
     )
 
 
 def _drift_row(one: ColumnDrift) -> list[str]:
-    tag = {"major": "high", "moderate": "medium"}.get(one.verdict, "fine")
+    tag = {"major": "high", "moderate": "medium", "stable": "fine"}.get(one.verdict, "")
     return [
         f"<code>{escape(one.name)}</code>",
         f"<span class='tag {tag}'>{one.verdict}</span>",
@@ -183,7 +200,7 @@ def _pictures(column: ColumnReport) -> str:
     if column.distinct > 1 and column.unique == column.distinct and not column.spread:
         shown = "<p class=quiet>every value is in one row only</p>"
     forms = _counts("written as", column.forms) if len(column.forms) > 1 else ""
-    patterns = _counts("patterns", column.patterns[:5]) if not column.spread else ""
+    patterns = _counts(PATTERN_WORDS, column.patterns[:5]) if not column.spread else ""
     return drawn + shown + forms + patterns
 
 
@@ -211,7 +228,8 @@ def _relations(table: TableReport) -> str:
         ),
     ]
     found = _table(["", "", "", ""], rows) if rows else "<p>No dependency and no correlation.</p>"
-    notes = "".join(f"<p class=quiet>{escape(note)}</p>" for note in table.not_looked_at)
+    said = [*([APPROXIMATE] if table.correlations_are_approximate else []), *table.not_looked_at]
+    notes = "".join(f"<p class=quiet>{escape(note)}</p>" for note in said)
     return f"<h2>Between columns</h2><p>Keys: {keys or 'none'}.</p>{found}{notes}"
 
 
@@ -226,9 +244,10 @@ def _foot(report: ProfileReport) -> str:
     )
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], look: str = "wide") -> str:
     head = "".join(f"<th>{name}</th>" for name in heads)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return (
-        f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="{look}"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )

@@ -144,7 +144,7 @@ class ColumnReport(Part):
     top_values: list[Counted]
     patterns: list[Counted]
     """Digits as 9, letters as a and A, runs of letters as a+ and A+; from a sample of the distinct
-    values where there are many more than 10,000."""
+    values where there are many more than 5,000."""
 
     forms: list[Counted]
     """How the values are written, where there are known ways: dates, numbers, phones, …"""
@@ -196,6 +196,10 @@ class TableReport(Part):
 
     dependencies: list[Dependency]
     correlations: list[Correlation]
+    correlations_are_approximate: bool
+    """Whether they are from about 100,000 rows all over the table, which has more than 200,000:
+    then a correlation is off by less than 0.01 in 99 of 100 cases."""
+
     not_looked_at: list[str]
     """What was left out because the table is too wide, as sentences."""
 

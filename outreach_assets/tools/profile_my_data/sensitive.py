@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from outreach_assets.steps.private_duckdb import Duck
-from outreach_assets.tools.profile_my_data.forms import Family
+from outreach_assets.tools.profile_my_data.forms import Family, form_sql, of
 from outreach_assets.tools.profile_my_data.meanings import Meaning, is_named
 from outreach_assets.tools.profile_my_data.report import Sensitive
 from outreach_assets.tools.profile_my_data.values import Values
@@ -35,15 +35,18 @@ def is_personal(found: Sequence[Sensitive]) -> bool:
 
 def sensitive_found(duck: Duck, values: Values, name: str, found: Meaning) -> list[Sensitive]:
     """What was found, the most frequent kind first."""
+    whole = {
+        family: rows
+        for family in BY_FAMILY
+        if (rows := found.families.get(family, 0)) and rows >= PERSONAL_SHARE * values.filled
+    }
     kinds: dict[str, Sensitive] = {}
-    for kind, rows in _inside(duck, values, found).items():
+    for kind, rows in _inside(duck, values, found, set(whole)).items():
         kinds[kind] = Sensitive(kind=kind, rows=rows, how=INSIDE)
     for kind in _by_name(name, found):
         kinds[kind] = Sensitive(kind=kind, rows=values.filled, how=NAME)
-    for family, kind in BY_FAMILY.items():
-        rows = found.families.get(family, 0)
-        if rows >= PERSONAL_SHARE * values.filled and rows:
-            kinds[kind] = Sensitive(kind=kind, rows=rows, how=WHOLE)
+    for family, rows in whole.items():
+        kinds[BY_FAMILY[family]] = Sensitive(kind=BY_FAMILY[family], rows=rows, how=WHOLE)
     return sorted(kinds.values(), key=lambda one: (-one.rows, one.kind))
 
 
@@ -60,16 +63,20 @@ def _by_name(name: str, found: Meaning) -> list[str]:
     return kinds
 
 
-def _inside(duck: Duck, values: Values, found: Meaning) -> dict[str, int]:
-    """Rows of text that hold something personal among other words. Every value is looked at."""
-    if found.type != "text" or found.means in BY_FAMILY.values():
+def _inside(duck: Duck, values: Values, found: Meaning, whole: set[Family]) -> dict[str, int]:
+    """Rows of text that hold something personal among other words.
+
+    Every value is looked at, but for those that are known to be personal as a whole.
+    """
+    if found.type != "text" or sum(map(values.in_family, whole)) == values.filled:
         return {}
     counts = ", ".join(
         f"sum(n) FILTER (regexp_matches(said, {literal(pattern)}))" for pattern in EMBEDDED.values()
     )
+    others = f"WHERE {form_sql(of(whole))} IS NULL"
     # One quick look first: few values hold an @ or seven digits and signs in a row.
     looked_at = duck.execute(f"""
-        SELECT {counts} FROM {values.name}
+        SELECT {counts} FROM (FROM {values.name} {others})
         WHERE contains(said, '@') OR regexp_matches(said, '[0-9][0-9 ().-]{{5,}}[0-9]')""")
     row = looked_at.fetchone()
     return {kind: int(n) for kind, n in zip(EMBEDDED, row or (), strict=True) if n}

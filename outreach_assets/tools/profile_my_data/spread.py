@@ -1,8 +1,12 @@
 """How a column's numbers or times lie: quantiles, a histogram, what is beyond the fences."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import fsum, sqrt
 
 from outreach_assets.steps.private_duckdb import Duck
+from outreach_assets.tools.profile_my_data.quantiles import Weighted, quantiles
 from outreach_assets.tools.profile_my_data.report import Bin, Numbers, Outliers, Spread
 from outreach_assets.tools.profile_my_data.values import Values
 
@@ -33,87 +37,136 @@ def shown(column: str, number: float) -> str:
     return f"{moment:%Y-%m-%d}" if moment == midnight else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def each_row(values: Values, column: str) -> str:
-    """A relation with `x` for every row that has a finite one, as often as there are rows."""
-    once = values.unique == values.distinct
-    rows = "" if once else ", unnest(range(n))"
-    return f"""(SELECT {as_number(column)} AS x{rows} FROM {values.name}
-        WHERE {column} IS NOT NULL AND isfinite({column}))"""
+def weighted(values: Values, column: str) -> str:
+    """A relation with `x` for every value that says a finite number or time, and its rows `n`."""
+    return f"""(SELECT * FROM (SELECT {as_number(column)} AS x, n FROM {values.read}
+        WHERE {column} IS NOT NULL) WHERE isfinite(x))"""
 
 
-def spread_of(
-    duck: Duck, values: Values, column: str, fence: float
-) -> tuple[Spread, Outliers] | tuple[None, None]:
+@dataclass(frozen=True, kw_only=True)
+class Lie:
+    """How the numbers of a column lie, as the report says it."""
+
+    spread: Spread
+    numbers: Numbers
+    outliers: Outliers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What one look over the numbers finds."""
+
+    low: float
+    high: float
+    rows: int
+    total: float
+    zeros: int
+    negatives: int
+
+    @property
+    def mean(self) -> float:
+        """Of all rows."""
+        return self.total / self.rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """Twenty equal bars from `start` on; `width` is 0 where all numbers are one."""
+
+    start: float
+    width: float
+
+    @property
+    def sql(self) -> str:
+        """SQL for the bar of `x`; what lies outside is in the first and the last."""
+        if self.width <= 0:
+            return "0"
+        return f"greatest(least(floor((x - {self.start!r}) / {self.width!r}), {BARS - 1}), 0)::INT"
+
+
+def spread_of(duck: Duck, values: Values, column: str, fence: float) -> Lie | None:
     """How `number` or `moment` lies, and what lies more than `fence` interquartile ranges outside.
 
-    Nothing when no value is a number or time.
+    Nothing when no value is a finite number or time.
     """
-    at = ", ".join(str(q) for q in QUANTILES.values())
-    row = duck.execute(
-        f"SELECT min(x), quantile_cont(x, [{at}]), max(x) FROM {each_row(values, column)}"
-    ).fetchone()
+    relation = weighted(values, column)
+    all_of = _totals(duck, relation)
+    if all_of is None:
+        return None
+    numbers = Weighted(relation=relation, low=all_of.low, high=all_of.high, rows=all_of.rows)
+    named = dict(zip(QUANTILES, quantiles(duck, numbers, list(QUANTILES.values())), strict=True))
+    named = {"min": all_of.low, **named, "max": all_of.high}
+    reach = fence * (named["p75"] - named["p25"])
+    below, above = named["p25"] - reach, named["p75"] + reach
+    bars = _bars(named)
+    rows = duck.execute(f"""
+        SELECT {bars.sql} AS bar, sum(n)::BIGINT,
+            coalesce(sum(n) FILTER (x < {below!r} OR x > {above!r}), 0)::BIGINT,
+            fsum(n * (x - {all_of.mean!r}) * (x - {all_of.mean!r}))
+        FROM {relation} GROUP BY bar ORDER BY bar""").fetchall()
+    unending = sum(w.numbers for w in values.written.values()) - all_of.rows
+    return Lie(
+        spread=Spread(
+            **{name: shown(column, number) for name, number in named.items()},
+            histogram=_histogram(column, bars, {bar: n for bar, n, _, _ in rows}),
+        ),
+        numbers=_numbers(all_of, fsum(squares for _, _, _, squares in rows)),
+        outliers=Outliers(
+            rows=sum(n for _, _, n, _ in rows) + (unending if column == "number" else 0),
+            below=shown(column, below),
+            above=shown(column, above),
+        ),
+    )
+
+
+def _totals(duck: Duck, relation: str) -> Totals | None:
+    row = duck.execute(f"""
+        SELECT min(x), max(x), sum(n)::BIGINT, fsum(x * n), sum(n) FILTER (x = 0),
+            sum(n) FILTER (x < 0)
+        FROM {relation}""").fetchone()
     if not row or row[0] is None:
-        return None, None
-    found = dict(zip(("min", *QUANTILES, "max"), (row[0], *row[1], row[2]), strict=True))
-    texts = {name: shown(column, number) for name, number in found.items()}
-    bars = _histogram(duck, values, column, found)
-    return Spread(**texts, histogram=bars), _outliers(duck, values, column, found, fence)
+        return None
+    return Totals(
+        low=row[0],
+        high=row[1],
+        rows=row[2],
+        total=row[3],
+        zeros=int(row[4] or 0),
+        negatives=int(row[5] or 0),
+    )
 
 
-def _histogram(duck: Duck, values: Values, column: str, named: dict[str, float]) -> list[Bin]:
+def _bars(named: Mapping[str, float]) -> Bars:
     reach = OUTER_FENCE * (named["p75"] - named["p25"])
     low = max(named["min"], named["p25"] - reach)
     high = min(named["max"], named["p75"] + reach)
     if high <= low:
         low, high = named["min"], named["max"]
-    width = (high - low) / BARS
-    if width <= 0:
-        return [Bin(start=shown(column, low), end=shown(column, high), rows=values.filled)]
-    bar = f"floor(({as_number(column)} - {low!r}) / {width!r})"
-    counted = duck.execute(f"""
-        SELECT greatest(least({bar}, {BARS - 1}), 0) AS bar, sum(n)::BIGINT FROM {values.name}
-        WHERE {column} IS NOT NULL AND isfinite({column}) GROUP BY bar""")
-    rows = dict(counted.fetchall())
+    return Bars(start=low, width=(high - low) / BARS)
+
+
+def _histogram(column: str, bars: Bars, rows: Mapping[int, int]) -> list[Bin]:
     return [
         Bin(
-            start=shown(column, low + bar * width),
-            end=shown(column, low + (bar + 1) * width),
+            start=shown(column, bars.start + bar * bars.width),
+            end=shown(column, bars.start + (bar + 1) * bars.width),
             rows=rows.get(bar, 0),
         )
-        for bar in range(BARS)
+        for bar in range(BARS if bars.width > 0 else 1)
     ]
 
 
-def _outliers(
-    duck: Duck, values: Values, column: str, named: dict[str, float], fence: float
-) -> Outliers:
-    reach = fence * (named["p75"] - named["p25"])
-    below, above = named["p25"] - reach, named["p75"] + reach
-    row = duck.execute(f"""
-        SELECT sum(n) FROM {values.name}
-        WHERE {as_number(column)} < {below!r} OR {as_number(column)} > {above!r}""").fetchone()
-    return Outliers(
-        rows=int((row and row[0]) or 0), below=shown(column, below), above=shown(column, above)
-    )
-
-
-def numbers_of(duck: Duck, values: Values) -> Numbers | None:
-    """Mean, deviation and signs; None when no number is finite."""
-    row = duck.execute(f"""
-        SELECT favg(x), CASE WHEN count(*) > 1 THEN stddev_samp(x) END, fsum(x),
-            count(*) FILTER (x = 0), count(*) FILTER (x < 0)
-        FROM {each_row(values, "number")}""").fetchone()
-    if not row or row[0] is None:
-        return None
+def _numbers(all_of: Totals, squares: float) -> Numbers:
+    """Twelve digits: threads add in any order, and the same file gives the same report."""
+    deviation = sqrt(squares / (all_of.rows - 1)) if all_of.rows > 1 else None
     return Numbers(
-        mean=_rounded(row[0]),
-        standard_deviation=None if row[1] is None else _rounded(row[1]),
-        sum=_rounded(row[2]),
-        zeros=row[3],
-        negatives=row[4],
+        mean=_rounded(all_of.mean),
+        standard_deviation=None if deviation is None else _rounded(deviation),
+        sum=_rounded(all_of.total),
+        zeros=all_of.zeros,
+        negatives=all_of.negatives,
     )
 
 
 def _rounded(number: float) -> float:
-    """Twelve digits: threads add in any order, and the same file gives the same report."""
     return float(f"{number:.12g}")

@@ -1,49 +1,21 @@
-"""What holds between the columns of a table: equal rows, keys, dependencies, correlations.
+"""What holds between the columns of a table: equal rows, keys, dependencies.
 
-Pairs are refuted on a sample first, which is exact, and only those that survive are asked of every
-row; so the work does not grow with the square of the columns times the rows.
+Pairs are refuted by their counts and on a sample first, which is exact, and only those that survive
+are asked of every row; so the work does not grow with the square of the columns times the rows.
+How columns go together is in correlations.py.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import combinations
-from math import sqrt
 
-from outreach_assets.steps.private_duckdb import Duck
-from outreach_assets.tools.profile_my_data.forms import Family, form_sql, of, parsed_sql
-from outreach_assets.tools.profile_my_data.report import (
-    ColumnReport,
-    Correlation,
-    Dependency,
-    TableReport,
-)
-from outreach_assets.tools.profile_my_data.values import SAID
-from outreach_assets.tools.reading.columns import inner_name
+from outreach_assets.tools.profile_my_data.correlations import correlations
+from outreach_assets.tools.profile_my_data.report import ColumnReport, Dependency, TableReport
+from outreach_assets.tools.profile_my_data.rows import FIRST_ROWS, Rows
 
-SAMPLE_ROWS = 10_000
 MOST_IN_PAIRS = 40
 MOST_NUMBERS = 30
 MOST_CATEGORIES, MOST_LEVELS = 12, 50
-WORTH_SHOWING = 0.1
 NUMBER_TYPES = ("integer", "decimal")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """The table's rows and what is known of its columns."""
-
-    duck: Duck
-    relation: str
-    columns: Sequence[ColumnReport]
-
-    @property
-    def count(self) -> int:
-        """How many rows there are."""
-        return self.columns[0].rows
-
-    def name(self, column: ColumnReport) -> str:
-        """What the column is called in the relation."""
-        return inner_name(column.place - 1)
 
 
 def table_report(rows: Rows) -> TableReport:
@@ -67,10 +39,8 @@ def table_report(rows: Rows) -> TableReport:
         duplicate_rows=_duplicates(rows),
         keys=_keys(rows, paired[:MOST_IN_PAIRS]),
         dependencies=_dependencies(rows, paired[:MOST_IN_PAIRS]),
-        correlations=sorted(
-            [*_pearson(rows, numbers[:MOST_NUMBERS]), *_cramers(rows, levels[:MOST_CATEGORIES])],
-            key=lambda one: (-abs(one.value), one.first, one.second),
-        ),
+        correlations=correlations(rows, numbers[:MOST_NUMBERS], levels[:MOST_CATEGORIES]),
+        correlations_are_approximate=rows.one_in > 1,
         not_looked_at=left_out,
     )
 
@@ -82,12 +52,21 @@ def _is_category(column: ColumnReport) -> bool:
 
 
 def _duplicates(rows: Rows) -> int:
-    """By two hashes of 64 bits each: that different rows share both does not happen."""
+    """By two hashes of 64 bits each: that different rows share both does not happen.
+
+    One column that tells all rows apart, or one hash, says at less cost that there are none.
+    """
+    if any(column.distinct + (column.nulls == 1) == rows.count for column in rows.columns):
+        return 0
     names = [rows.name(column) for column in rows.columns]
-    first, second = ", ".join(names), ", ".join([*reversed(names), "1"])
+    first = f"hash({', '.join(names)})"
+    second = f"hash({', '.join(reversed(names))}, 1)"
+    return _repeated(rows, first) and _repeated(rows, f"({first}, {second})")
+
+
+def _repeated(rows: Rows, told_by: str) -> int:
     found = rows.duck.execute(f"""
-        SELECT count(*) - count(DISTINCT (hash({first}), hash({second})))
-        FROM {rows.relation}""").fetchone()
+        SELECT count(*) - count(DISTINCT {told_by}) FROM {rows.relation}""").fetchone()
     return int(found[0]) if found else 0
 
 
@@ -101,7 +80,7 @@ def _keys(rows: Rows, paired: Sequence[ColumnReport]) -> list[list[str]]:
         return [[c.name] for c in plain or single]
     full = [c for c in paired if not c.nulls and not c.blanks and c.type != "decimal"]
     pairs = [(a, b) for a, b in combinations(full, 2) if a.distinct * b.distinct >= rows.count]
-    for relation in (_sample(rows), rows.relation):
+    for relation in (rows.first, rows.relation):
         pairs = _that_tell_rows_apart(rows, relation, pairs)
     return [[a.name, b.name] for a, b in pairs]
 
@@ -113,21 +92,16 @@ def _that_tell_rows_apart(rows: Rows, relation: str, pairs: Sequence[Pair]) -> l
     if not pairs:
         return []
     counts = ", ".join(
-        f"count(*) = count(DISTINCT ({rows.name(a)}, {rows.name(b)}))" for a, b in pairs
+        f"count(*) = count(DISTINCT hash({rows.name(a)}, {rows.name(b)}))" for a, b in pairs
     )
     found = rows.duck.execute(f"SELECT {counts} FROM {relation}").fetchone() or ()
     return [pair for pair, holds in zip(pairs, found, strict=True) if holds]
 
 
-def _sample(rows: Rows) -> str:
-    """The first rows: a pair that fails among them fails altogether."""
-    return f"(SELECT * FROM {rows.relation} LIMIT {SAMPLE_ROWS})"
-
-
 def _dependencies(rows: Rows, paired: Sequence[ColumnReport]) -> list[Dependency]:
     """Columns that follow from another one whose values repeat often enough to be evidence."""
     causes = [c for c in paired if 2 * c.distinct <= rows.count - c.nulls and not c.blanks]
-    pairs = [(a, b) for a in causes for b in paired if a is not b]
+    pairs = [(a, b) for a in causes for b in paired if a is not b and _may_follow(a, b)]
     for relation_of in (_first_rows, _whole_groups, _all_rows):
         pairs = _that_follow(rows, pairs, relation_of)
     return [
@@ -136,13 +110,19 @@ def _dependencies(rows: Rows, paired: Sequence[ColumnReport]) -> list[Dependency
     ]
 
 
+def _may_follow(cause: ColumnReport, column: ColumnReport) -> bool:
+    """Each value of the cause goes with one; a row without cause takes away one at most."""
+    there_are = column.distinct + (column.nulls > 0) - cause.nulls
+    return there_are <= cause.distinct
+
+
 def _first_rows(rows: Rows, _cause: ColumnReport) -> str:
-    return _sample(rows)
+    return rows.first
 
 
 def _whole_groups(rows: Rows, cause: ColumnReport) -> str:
     """Some groups with all their rows: of many small groups, the first rows hold one row each."""
-    every = max(rows.count // SAMPLE_ROWS, 1)
+    every = max(rows.count // FIRST_ROWS, 1)
     return f"(SELECT * FROM {rows.relation} WHERE hash({rows.name(cause)}) % {every} = 0)"
 
 
@@ -173,62 +153,3 @@ def _that_follow(
         )
         kept += [pair for pair, holds in zip(mine, found, strict=True) if holds]
     return kept
-
-
-def number_sql(column: str, report: ColumnReport) -> str:
-    """SQL for the number that a row of the column says."""
-    forms = [form for form in of({Family.NUMBER}) if form.name in {f.value for f in report.forms}]
-    if {form.name for form in forms} <= {"integer", "decimal"}:
-        return f"TRY_CAST({column} AS DOUBLE)"
-    said = SAID.replace("value", column)
-    form = form_sql(forms).replace("said", said)
-    parsed = parsed_sql(forms, Family.NUMBER).replace("said", said)
-    return f"({parsed.replace('CASE form', f'CASE {form}', 1)})"
-
-
-def _pearson(rows: Rows, numbers: Sequence[ColumnReport]) -> list[Correlation]:
-    pairs = list(combinations(range(len(numbers)), 2))
-    if not pairs:
-        return []
-    columns = ", ".join(f"{number_sql(rows.name(c), c)} AS x{n}" for n, c in enumerate(numbers))
-    ones = ", ".join(f"corr(x{a}, x{b})" for a, b in pairs)
-    found = rows.duck.execute(f"SELECT {ones} FROM (SELECT {columns} FROM {rows.relation})")
-    return [
-        Correlation(
-            first=numbers[a].name, second=numbers[b].name, measure="pearson", value=round(value, 6)
-        )
-        for (a, b), value in zip(pairs, found.fetchone() or (), strict=True)
-        if value is not None and abs(value) >= WORTH_SHOWING
-    ]
-
-
-def _cramers(rows: Rows, levels: Sequence[ColumnReport]) -> list[Correlation]:
-    """Cramér's V of every two categories, over rows where both have a value."""
-    found = []
-    for a, b in combinations(levels, 2):
-        counted = rows.duck.execute(f"""
-            SELECT {rows.name(a)}, {rows.name(b)}, count(*) FROM {rows.relation}
-            WHERE {rows.name(a)} IS NOT NULL AND {rows.name(b)} IS NOT NULL GROUP BY ALL""")
-        counts: Mapping[tuple[str, str], int] = {(x, y): n for x, y, n in counted.fetchall()}
-        value = cramers_v(counts)
-        if value is not None and value >= WORTH_SHOWING:
-            found.append(
-                Correlation(first=a.name, second=b.name, measure="cramers_v", value=round(value, 6))
-            )
-    return found
-
-
-def cramers_v(counts: Mapping[tuple[str, str], int]) -> float | None:
-    """Cramér's V of a table of counts, without correction; None where one side has one value."""
-    total = sum(counts.values())
-    firsts = {x: 0 for x, _ in counts}
-    seconds = {y: 0 for _, y in counts}
-    for (x, y), n in counts.items():
-        firsts[x] += n
-        seconds[y] += n
-    smaller = min(len(firsts), len(seconds)) - 1
-    if smaller < 1:
-        return None
-    # The sum of n² / (row * column), less 1, is chi² / total, cells of nothing included.
-    chi = sum(n * n / (firsts[x] * seconds[y]) for (x, y), n in counts.items()) - 1
-    return sqrt(max(chi, 0) / smaller) if total else None

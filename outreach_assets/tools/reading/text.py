@@ -113,12 +113,13 @@ def _scanned(source: Path) -> Scan:
     with source.open("rb") as file:
         while chunk := file.read(CHUNK):
             _refuse_nul_and_long(chunk, scan)
-            text = decoder.decode(chunk)
-            if not chunk.isascii():
-                _judge(text, scan)
+            if not chunk.isascii() or decoder.getstate()[0]:
+                _judge(decoder.decode(chunk), scan)
             scan.lines += chunk.count(b"\n")
-            scan.returns += chunk.count(b"\r")
-            scan.pairs += chunk.count(b"\r\n") + (after_return and chunk.startswith(b"\n"))
+            scan.pairs += after_return and chunk.startswith(b"\n")
+            if b"\r" in chunk:
+                scan.returns += chunk.count(b"\r")
+                scan.pairs += chunk.count(b"\r\n")
             after_return = chunk.endswith(b"\r")
     _judge(decoder.decode(b"", final=True), scan)
     return scan

@@ -12,6 +12,7 @@ from outreach_api.app import create_app
 from outreach_api.collaborators import (
     ApiLimits,
     Collaborators,
+    OfferedDestination,
     OfferedTool,
     WrongParametersError,
 )
@@ -29,6 +30,11 @@ def check(parameters: Mapping[str, object]) -> None:
         raise WrongParametersError("the tool knows top and says")
 
 
+DESTINATIONS = {
+    "local": OfferedDestination(place="/backups", missing=None, unreachable=lambda: None),
+    "aws_s3": OfferedDestination(place="b", missing=None, unreachable=lambda: "no answer"),
+    "scaleway": OfferedDestination(place="", missing="set A_BUCKET", unreachable=lambda: None),
+}
 TOOLS = {"profile": OfferedTool(manifest=MANIFEST, check=check)}
 
 

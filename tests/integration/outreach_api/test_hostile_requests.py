@@ -5,11 +5,12 @@ import json
 from typing import Any
 
 import httpx
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from b2_resources.keys import task_input_key
-from tests.integration.outreach_api.in_process import Api, a_request
+from tests.integration.outreach_api.in_process import URL, Api, a_request
 
 ANY_TEXT = st.text(max_size=300)
 JSON_VALUE = st.recursive(
@@ -18,11 +19,18 @@ JSON_VALUE = st.recursive(
     max_leaves=8,
 )
 WAYS = ["", "/upload-urls", "/process", "/downloads", "/report", "/events", "/cancel", "/retry"]
+METHODS = ["GET", "POST", "DELETE"]
 MANY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def is_refusal(said: httpx.Response) -> bool:
     return 400 <= said.status_code < 500 and set(said.json()) == {"detail", "error_code", "context"}
+
+
+def url_of(task_id: str, way: str) -> httpx.URL:
+    """As it is on the wire: httpx would mend some of them."""
+    path = b"".join(b"%%%02x" % byte for byte in task_id.encode(errors="surrogatepass"))
+    return httpx.URL(URL).copy_with(raw_path=b"/tasks/" + path + way.encode())
 
 
 @MANY
@@ -32,11 +40,8 @@ def test_no_id_finds_a_task_or_breaks_anything(api: Api, ids: list[str]) -> None
         bearer = api.bearer("anna")
         asks = []
         for way, task_id in zip(WAYS, ids, strict=True):
-            # As it is on the wire: httpx would mend some of them.
-            path = task_id.encode(errors="surrogatepass")
-            raw = b"/tasks/" + b"".join(b"%%%02x" % byte for byte in path) + way.encode()
-            url = httpx.URL("http://api.example.test").copy_with(raw_path=raw)
-            asks += [client.request(m, url, headers=bearer) for m in ("GET", "POST", "DELETE")]
+            url = url_of(task_id, way)
+            asks += [client.request(method, url, headers=bearer) for method in METHODS]
         return await asyncio.gather(*asks)
 
     for said in api.all(storm):
@@ -60,6 +65,42 @@ def test_no_request_for_a_task_breaks_anything(
             assert shown["inputs"][0]["filename"] == body["inputs"]["primary"]["filename"]
             assert task_input_key("anna", shown["id"], "primary").count("/") == 5
             api.ask("POST", f"/tasks/{shown['id']}/cancel")
+
+
+@pytest.mark.slow
+@settings(MANY, max_examples=100, phases=[Phase.generate])
+@given(
+    texts=st.lists(
+        st.text(max_size=60) | st.text("./%\\0a-f", max_size=40), min_size=50, max_size=60
+    )
+)
+def test_ten_thousand_names_and_ids_are_names_and_ids_of_nothing_else(
+    api: Api, texts: list[str]
+) -> None:
+    free = api.limited(open_tasks=1_000_000, requests_per_minute=1_000_000)
+    bearer = free.bearer("anna")
+    names = [f"{text}." for text in texts]
+
+    async def storm(client: httpx.AsyncClient) -> list[httpx.Response]:
+        ids = [
+            client.request(METHODS[n % 3], url_of(text, WAYS[n % 8]), headers=bearer)
+            for n, text in enumerate(texts)
+        ]
+        wanted = [a_request() for _ in names]
+        for one, name in zip(wanted, names, strict=True):
+            one["inputs"]["primary"]["filename"] = name
+        posts = [
+            client.post("/tasks", content=json.dumps(one).encode(), headers=bearer)
+            for one in wanted
+        ]
+        return await asyncio.gather(*ids, *posts)
+
+    said = free.all(storm)
+    assert all(map(is_refusal, said[: len(texts)]))
+    for name, one in zip(names, said[len(texts) :], strict=True):
+        assert is_refusal(one) or one.json()["inputs"][0]["filename"] == name
+        if one.status_code == 201:
+            assert task_input_key("anna", one.json()["id"], "primary").count("/") == 5
 
 
 BODIES = [

@@ -1,12 +1,15 @@
 """The real server over HTTP, with a folder of its own and with an S3 server."""
 
 import hashlib
+import hmac
+import json
 import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -18,13 +21,17 @@ from b2_resources.keys import task_input_key, task_output_key
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore
 from b2_resources.s3_store import S3Store
+from outreach_assets.command_line.part_client import PartSender
+from outreach_assets.command_line.task_client import Moved, TaskClient
 from outreach_core.postgres import Postgres
 from outreach_core.task_changes import claim_task, complete_task
 from outreach_core.tasks import TaskOutput
 from outreach_core.users import add_user
+from tests.servers.outreach_dev import until
 from tests.servers.outreach_serve import outreach_serve
 from tests.servers.rclone_s3 import BUCKET, REGION, RcloneS3
 
+EVENT_SECRET = "0123456789abcdef" * 2
 BODY = b"name,email\nAda,ada@example.test\n" * 40_000
 
 
@@ -78,6 +85,7 @@ def served(
                 "B2_KEY_ID": rclone.key_id,
                 "B2_APPLICATION_KEY": rclone.application_key,
                 "B2_BUCKET": BUCKET,
+                "OUTREACH_B2_EVENT_SECRET": EVENT_SECRET,
             }
         with outreach_serve(home, variables, workers=1 if request.param == "s3" else 2) as url:
             anna, bob = sessions
@@ -155,6 +163,33 @@ def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
     assert served.ask("POST", f"/tasks/{task_id}/cancel").status_code == 200
 
 
+def test_an_event_of_the_bucket_makes_a_task_of_what_was_dropped(served: Served) -> None:
+    key = f"users/{served.anna_id}/inbox/profile-my-data/dropped.csv"
+    event = {"eventType": "b2:ObjectCreated:Upload", "bucketName": BUCKET, "objectName": key}
+    body = json.dumps({"events": [event]}).encode()
+    signature = hmac.new(EVENT_SECRET.encode(), body, "sha256").hexdigest()
+
+    def told() -> int:
+        headers = {"x-bz-event-notification-signature": f"v1={signature}"}
+        url = f"{served.url}/b2/events"
+        return requests.post(url, data=body, headers=headers, timeout=60).status_code
+
+    if not isinstance(served.store, S3Store):
+        assert told() == 401  # a folder tells nobody
+        return
+    served.store.put_bytes(key, BODY)
+    assert {told() for _ in range(3)} == {200}
+
+    def dropped() -> list[dict[str, Any]]:
+        found = served.ask("GET", "/tasks").json()["tasks"]
+        return [one for one in found if one["inputs"][0]["filename"] == "dropped.csv"]
+
+    until(lambda: bool(dropped()), seconds=60, what="a task of the drop")
+    until(lambda: not list(served.store.list_objects(key)), seconds=60, what="an empty inbox")
+    (task,) = dropped()
+    assert (task["status"], task["tool_id"]) == ("QUEUED", "profile-my-data")
+
+
 def test_the_figures_are_of_all_processes(served: Served) -> None:
     with served.postgres.connect() as connection:
         name = f"ops-{uuid4().hex[:8]}"
@@ -191,3 +226,43 @@ def test_five_hundred_tasks_of_32_clients_are_all_taken(served: Served) -> None:
     with ThreadPoolExecutor(32) as pool:
         found = list(pool.map(lambda number: hand_in(served, number), range(500)))
     assert found == ["QUEUED"] * 500
+
+
+@dataclass
+class Interrupted:
+    """Breaks off after so many bytes, as Ctrl-C does; counts them all."""
+
+    after_bytes: float
+    moved: int = 0
+
+    def __call__(self, more: int) -> None:
+        self.moved += more
+        if self.moved > self.after_bytes:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_large_file_is_gone_on_with_after_a_break(served: Served, tmp_path: Path) -> None:
+    path, block = tmp_path / "large.csv", b"name,email\nAda,ada@example.test\n" * 32_768
+    path.write_bytes(block * 120)
+    token = str(served.anna.headers["authorization"]).removeprefix("Bearer ")
+    client = TaskClient(url=served.url, token=token)
+    task_id = client.create("profile-my-data", {"primary": path}, {})["id"]
+
+    def send(moved: Moved) -> None:
+        PartSender(client=client, task_id=task_id, name="primary", path=path, moved=moved).send()
+
+    size = path.stat().st_size
+    with pytest.raises(KeyboardInterrupt):
+        send(Interrupted(after_bytes=size * 0.6))
+    arrived = client.ask("GET", f"/tasks/{task_id}/uploads/primary")["arrived"]
+    assert arrived
+    gone_on = Interrupted(after_bytes=float("inf"))
+    send(gone_on)
+    assert gone_on.moved == size
+    assert client.process(task_id)["status"] == "QUEUED"
+    stored = served.store.stream(task_input_key(served.anna_id, task_id, "primary"))
+    proof = hashlib.sha256()
+    for got in stored:
+        proof.update(got)
+    assert proof.hexdigest() == hashlib.sha256(block * 120).hexdigest()

@@ -10,12 +10,14 @@ import httpx
 import pytest
 
 from b2_resources.keys import task_input_key, task_output_key
+from outreach_api.callers import REMEMBERED
 from outreach_core.errors import RetryableError
 from outreach_core.postgres import Postgres
 from outreach_core.postgres_pool import PostgresPool
 from outreach_core.task_changes import claim_task, complete_task, fail_task
 from outreach_core.task_sweep import expire_tasks
 from outreach_core.tasks import Task, TaskOutput
+from outreach_core.users import revoke_tokens
 from tests.integration.outreach_api.in_process import Api, Pushes, a_request
 from tests.servers.pgbouncer import pgbouncer
 
@@ -252,6 +254,38 @@ def test_a_user_has_so_many_open_tasks_and_requests(api: Api) -> None:
     assert slow.ask("GET", "/healthz", None).status_code == 200
 
 
+def test_a_revoked_token_is_refused_a_second_later(api: Api) -> None:
+    assert api.ask("GET", "/tools").status_code == 200
+    with api.given.database.connect() as connection:
+        revoke_tokens(connection, "anna", now=api.given.now())
+    api.ahead = REMEMBERED
+    assert code(api.ask("GET", "/tools")) == (401, "UNAUTHORIZED")
+    assert api.ask("GET", "/tools", "bob").status_code == 200
+
+
+def test_what_one_server_has_let_in_another_counts_a_second_later(api: Api) -> None:
+    early = timedelta(seconds=60 - api.given.now().second)  # in the minute that comes
+    servers = [api.limited(requests_per_minute=6) for _ in range(2)]
+    for server in servers:
+        server.ahead = early
+    for _ in range(5):
+        assert servers[0].ask("GET", "/tools").status_code == 200
+    servers[0].ahead = servers[1].ahead = early + REMEMBERED
+    assert servers[0].ask("GET", "/tools").status_code == 200
+    assert code(servers[1].ask("GET", "/tools")) == (429, "TOO_MANY_REQUESTS")
+
+
+def test_a_connection_that_the_server_has_cut_is_not_lent(api: Api, migrated: Postgres) -> None:
+    assert api.ask("GET", "/tasks").status_code == 200
+    with migrated.connect() as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'outreach-api'"
+        )
+    for _ in range(12):
+        assert api.ask("GET", "/tasks").status_code == 200
+
+
 def test_a_database_that_is_away_is_said_without_its_name(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +336,9 @@ def test_the_documentation_has_an_example_and_says_that_a_token_is_needed(api: A
             f"/tasks/{{task_id}}/{way}"
             for way in "upload-urls process downloads report events cancel retry".split()
         ),
+        *("/folders/policies", "/folders/policies/{folder_id}"),
+        *("/folders/policies/{folder_id}/toggle", "/destinations", "/files", "/backups/summary"),
+        *(f"/tasks/{{task_id}}/uploads/{{name}}{way}" for way in ("", "/part-urls", "/complete")),
     }
     assert said["components"]["schemas"]["TaskShown"]["examples"]
     assert said["paths"]["/tasks"]["post"]["security"] == [{"HTTPBearer": []}]

@@ -13,6 +13,7 @@ from outreach_assets.definitions import build_defs
 from outreach_assets.jobs import REFRESH_TABLES
 from outreach_assets.resources import NeonResource
 from outreach_assets.steps.changed_states import changed_states, place_published_to, record_versions
+from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.record import Ending, Status
 from outreach_assets.tables.catalogue import TABLES
 from outreach_assets.tables.table import Table
@@ -21,6 +22,8 @@ from outreach_core.settings import Settings
 from sensors.changed_states import build_changed_states_sensor
 from tests.given import COMPANY_MASTER, a_company, a_person, given_rows, given_sql
 from tests.integration.outreach_assets.assets.chain_at_hand import ChainAtHand
+
+SWITCHES = KillSwitches()
 
 
 @dataclass(kw_only=True)
@@ -47,11 +50,13 @@ class Place:
     def place(self) -> str:
         return place_published_to(LocalStore(self.home / "store"))
 
-    def asked(self, tables: Sequence[Table] = TABLES) -> list[str]:
+    def asked(
+        self, tables: Sequence[Table] = TABLES, switches: KillSwitches = SWITCHES
+    ) -> list[str]:
         """The states the sensor asks for now."""
         context = dg.build_sensor_context(self.instance, resources=self.resources)
         with context:
-            found = build_changed_states_sensor(tables).evaluate_tick(context)
+            found = build_changed_states_sensor(tables, switches).evaluate_tick(context)
         self.requests = list(found.run_requests or ())
         self.events = list(found.asset_events)
         self.skipped = found.skip_message
@@ -67,7 +72,7 @@ class Place:
 
     def run_all_changed(self, status: Status = Status.PUBLISHED, run_id: str = "run") -> None:
         """As if a run had ended for each state that has changed."""
-        changed = changed_states(self.postgres, TABLES, self.place)
+        changed = changed_states(self.postgres, TABLES, SWITCHES, self.place)
         endings = {state: Ending(status=status) for state in changed}
         record_versions(self.postgres, self.place, changed, endings, run_id=run_id)
 
@@ -78,7 +83,7 @@ class Place:
         return run.run_id
 
 
-def given_three_neighbours(place: Place) -> None:
+def given_three_neighbours(place: Place, status: Status = Status.PUBLISHED) -> None:
     """A company and a person in each of WI, WV and WY, all states as in their last run."""
     states = ("WI", "WV", "WY")
     given_rows(
@@ -86,7 +91,7 @@ def given_three_neighbours(place: Place) -> None:
         [a_company(state, address_state=state) for state in states],
         [a_person(state, company_unique_id=state) for state in states],
     )
-    place.run_all_changed()
+    place.run_all_changed(status)
 
 
 def edit(place: Place, *states: str, name: str = "Other") -> None:

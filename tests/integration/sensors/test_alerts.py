@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -16,7 +16,10 @@ from outreach_assets.assets.chain import MANIFEST, STATES
 from outreach_assets.definitions import build_defs, default_resources
 from outreach_assets.jobs import REFRESH_TABLES
 from outreach_assets.steps.record import CANCELLED_BY_SOMEBODY, claimed
+from outreach_core.audit import command_event
 from outreach_core.migrate import migrate
+from outreach_core.policies import FolderPolicy
+from outreach_core.policy_table import add_policy, update_policy
 from outreach_core.postgres import Postgres
 from outreach_core.settings import PROJECT_FOLDER, Settings, load_settings
 from sensors.alerts import alerts_sensor
@@ -216,6 +219,31 @@ def test_a_failed_job_is_told_without_what_its_error_knew(place: Place) -> None:
     assert place.news() == [f"failed: crash_job\n{sentence}\n{crashed}"]
     third = ended(work)
     assert place.news() == [f"recovered: work_job (was: failed)\n{third}"]
+
+
+def test_a_failed_backup_is_told_by_its_destination_and_recovers(
+    place: Place, postgres: Postgres, tmp_path: Path
+) -> None:
+    def backed_up() -> str:
+        job = build_defs(place.settings).resolve_job_def("backup_job")
+        job.execute_in_process(instance=place.instance, raise_on_error=False)
+        place.tick()
+        [text] = place.news()
+        return text
+
+    (tmp_path / "docs").mkdir()
+    policy = FolderPolicy(
+        folder_id="docs",
+        name="Docs",
+        path=str(tmp_path / "docs"),
+        destinations=("local", "scaleway"),
+    )
+    add_policy(postgres, policy, command_event)
+    title, sentence, _ = backed_up().splitlines()
+    assert title == "failed: backup_job"
+    assert sentence.startswith("scaleway failed: docs: scaleway: set OUTREACH_BACKUP_SCALEWAY_")
+    update_policy(postgres, replace(policy, destinations=("local",)), command_event)
+    assert backed_up().startswith("recovered: backup_job (was: failed)")
 
 
 def test_a_failed_check_is_told_by_state_and_recovers_where_it_passes(place: Place) -> None:

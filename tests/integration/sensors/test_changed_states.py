@@ -1,5 +1,7 @@
 """What the sensor asks for, and what it leaves alone. Random edits are in test_random_edits.py."""
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,11 +10,15 @@ import dagster as dg
 import duckdb
 import pytest
 
+from b2_resources.local_store import LocalStore
+from b2_resources.object_store import StoredObject, StoreUnreachableError
 from outreach_assets.assets import asked_states
 from outreach_assets.assets.asked_states import PAUSES, failed_attempts, states_of
 from outreach_assets.assets.chain import source_key
 from outreach_assets.schedules import build_schedules
 from outreach_assets.steps.changed_states import changed_states
+from outreach_assets.steps.kill_switches import KillSwitches
+from outreach_assets.steps.manifest import manifest_versions
 from outreach_assets.steps.record import NotMigratedError, Status
 from outreach_assets.steps.source import held_snapshot
 from outreach_assets.steps.source_versions import source_versions
@@ -27,7 +33,7 @@ from tests.given import (
     given_rows,
     given_sql,
 )
-from tests.integration.sensors.place import Place, edit, given_three_neighbours
+from tests.integration.sensors.place import SWITCHES, Place, edit, given_three_neighbours
 from tests.servers.pgbouncer import pgbouncer
 
 
@@ -103,6 +109,18 @@ def test_what_was_published_to_another_store_does_not_count(place: Place, tmp_pa
     assert place.asked() == list(ALL_STATES)
 
 
+def test_a_held_state_is_asked_for_again_when_its_own_thresholds_change(place: Place) -> None:
+    given_three_neighbours(place)
+    edit(place, "WV", "WY")
+    place.run_all_changed(Status.HELD)
+    edit(place, "WI")
+    place.run_all_changed(Status.PUBLISHED)
+    assert place.asked() == []
+    assert place.asked(switches=KillSwitches(max_bad_share_by_state={"WY": 0.5})) == ["WY"]
+    assert place.requests[0].tags["outreach/what_changed"] == "kill switches"
+    assert place.asked(switches=KillSwitches(max_row_change=0.5)) == ["WV", "WY"]
+
+
 def test_a_held_state_is_asked_for_again_only_when_its_rows_change(place: Place) -> None:
     given_three_neighbours(place)
     edit(place, "WV")
@@ -155,7 +173,7 @@ def test_pauses_grow_with_each_failure_up_to_their_longest(place: Place) -> None
     given_three_neighbours(place)
     edit(place, "WV")
     place.asked()
-    (change,) = changed_states(place.postgres, TABLES, place.place).values()
+    (change,) = changed_states(place.postgres, TABLES, SWITCHES, place.place).values()
     for pause in (*PAUSES, PAUSES[-1]):
         before = datetime.now(UTC).replace(microsecond=0)  # as Dagster keeps it
         place.launch(place.requests[0], dg.DagsterRunStatus.FAILURE)
@@ -246,26 +264,59 @@ def test_a_run_whose_store_refused_is_still_to_be_done(place: Place) -> None:
     (place.home / "store").write_text("no folder")
     assert place.asked() == ["WV"]
     assert not place.run(place.requests[0])
-    assert list(changed_states(place.postgres, TABLES, place.place)) == ["WV"]
+    assert list(changed_states(place.postgres, TABLES, SWITCHES, place.place)) == ["WV"]
 
 
 def nightly(place: Place) -> list[list[str]]:
     """The states of each run that the nightly schedule asks for now."""
-    schedule = build_schedules(Settings(), TABLES)[0]
+    schedule = build_schedules(Settings(), TABLES, SWITCHES)[0]
     with dg.build_schedule_context(place.instance, resources=place.resources) as context:
         asked = schedule.evaluate_tick(context).run_requests or ()
     return [states_of(request.tags) for request in asked]
 
 
-def test_the_nightly_schedule_asks_for_what_changed_and_is_not_at_work_and_waits_for_nobody(
-    place: Place,
-) -> None:
+@pytest.fixture
+def lasting(place: Place) -> Iterator[Place]:
+    """A place whose instance a schedule can be handed; nothing is in its store."""
+    given_three_neighbours(place, Status.HELD)
     (place.home / "lasting").mkdir()
     with dg.DagsterInstance.local_temp(str(place.home / "lasting")) as place.instance:
-        given_three_neighbours(place)
-        assert nightly(place) == []
-        edit(place, "WI", "WV", "WY")
-        place.launch(dg.RunRequest(tags={"dagster/partition": "WV"}), dg.DagsterRunStatus.STARTED)
-        assert place.asked() == ["WI", "WY"]
-        place.launch(place.requests[0], dg.DagsterRunStatus.FAILURE)
-        assert (place.asked(), nightly(place)) == (["WY"], [["WI"], ["WY"]])
+        yield place
+
+
+def test_the_nightly_schedule_asks_for_what_changed_and_is_not_at_work_and_waits_for_nobody(
+    lasting: Place,
+) -> None:
+    assert nightly(lasting) == []
+    edit(lasting, "WI", "WV", "WY")
+    lasting.launch(dg.RunRequest(tags={"dagster/partition": "WV"}), dg.DagsterRunStatus.STARTED)
+    assert lasting.asked() == ["WI", "WY"]
+    lasting.launch(lasting.requests[0], dg.DagsterRunStatus.FAILURE)
+    assert (lasting.asked(), nightly(lasting)) == (["WY"], [["WI"], ["WY"]])
+
+
+def test_the_nightly_schedule_asks_for_a_state_that_is_gone_from_the_store(lasting: Place) -> None:
+    edit(lasting, "WV")
+    assert lasting.chain.run(["WV"]).success
+    assert nightly(lasting) == []
+    shutil.rmtree(lasting.home / "store" / "outreach" / "wv")
+    assert lasting.asked() == []
+    assert nightly(lasting) == [["WV"]]
+    assert lasting.chain.run(["WV"]).success
+    assert nightly(lasting) == []
+    assert next(manifest_versions(lasting.chain.store, "WV"), None) is not None
+
+
+def test_a_store_that_cannot_be_asked_has_lost_nothing(
+    lasting: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(lasting, "WI", "WY")
+    lasting.run_all_changed(Status.PUBLISHED)
+    assert nightly(lasting) == [["WI"], ["WY"]]
+    edit(lasting, "WV")
+
+    def away(_store: LocalStore, prefix: str) -> Iterator[StoredObject]:
+        raise StoreUnreachableError(prefix)
+
+    monkeypatch.setattr(LocalStore, "list_objects", away)
+    assert nightly(lasting) == [["WV"]]

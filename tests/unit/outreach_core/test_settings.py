@@ -82,6 +82,7 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "B2_VALIDATION_FAILURES_PREFIX": "bad/",
         "OUTREACH_HOME": str(tmp_path),
         "OUTREACH_DAGSTER_POSTGRES_URL": "postgresql://d:e@f/g",
+        "OUTREACH_RUN_LOGS": "bucket",
         "OUTREACH_STATES_PER_RUN": "3",
         "OUTREACH_DUCKDB_MEMORY_MB": "65",
         "OUTREACH_DUCKDB_THREADS": "2",
@@ -101,6 +102,8 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_API_TOKEN": "ow_hunter22",
         "OUTREACH_OPEN_TASKS": "7",
         "OUTREACH_REQUESTS_PER_MINUTE": "70",
+        "OUTREACH_INBOX_MINUTES": "15",
+        "OUTREACH_B2_EVENT_SECRET": "hunter22" * 4,
         "OUTREACH_UI_URL": "https://dagster.example.test",
         "OUTREACH_ALERT_WEBHOOK_URL": "https://chat.example.test/services/T0/B0/s3cret",
         **MAIL,
@@ -117,6 +120,11 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_MORNING_REPORT_SCHEDULE": "5 4 * * *",
         "OUTREACH_TASK_UPKEEP_SCHEDULE": "6 4 * * *",
         "OUTREACH_BACKUP_SCHEDULE": "7 4 * * *",
+        "OUTREACH_BACKUP_DRILL_SCHEDULE": "8 4 * * *",
+        "OUTREACH_BACKUP_DATABASE_SCHEDULE": "9 4 * * *",
+        "OUTREACH_BACKUP_DATABASE_DRILL_SCHEDULE": "9 5 * * *",
+        "OUTREACH_BACKUP_DATABASE_KEEP": "3",
+        "OUTREACH_BACKUP_DATABASE_KEEP_DAYS": "4",
         "OUTREACH_GOOGLE_DRIVE_SERVICE_ACCOUNT_FILE": "/etc/drive.json",
         "OUTREACH_GOOGLE_DRIVE_TOKEN": '{"refresh_token":"hunter22"}',
         "OUTREACH_GOOGLE_DRIVE_CLIENT_ID": "id",
@@ -333,6 +341,18 @@ def test_a_wrong_way_to_alert_is_named_and_not_shown(
 @pytest.mark.parametrize("mode", ["s3", "hybrid"])
 def test_a_mode_that_needs_a_bucket_asks_for_one(load: Load, mode: str) -> None:
     assert refusal(load, STORAGE_MODE=mode).startswith(f"STORAGE_MODE is {mode} and needs a bucket")
+
+
+def test_events_are_of_a_bucket_and_their_secret_is_not_shown(load: Load) -> None:
+    assert "name the bucket" in refusal(load, OUTREACH_B2_EVENT_SECRET="hunter22" * 4)
+    says = refusal(load, **BUCKET, OUTREACH_B2_EVENT_SECRET="hunter22")
+    assert "32 letters and digits" in says
+    assert "hunter22" not in says
+
+
+def test_inboxes_in_a_bucket_are_listed_only_where_somebody_asked_for_it(load: Load) -> None:
+    assert (load().inbox_minutes, load(**BUCKET).inbox_minutes) == (1, None)
+    assert load(**BUCKET, OUTREACH_INBOX_MINUTES="15").inbox_minutes == 15
 
 
 def test_a_region_that_is_not_the_endpoints_is_refused(load: Load) -> None:

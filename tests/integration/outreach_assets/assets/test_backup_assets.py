@@ -1,8 +1,10 @@
 """Backups as assets: the real graph around real rclone and real S3 servers."""
 
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import dagster as dg
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from outreach_assets.assets import backups as backup_assets
 from outreach_assets.definitions import build_defs
 from outreach_assets.resources import NeonResource
+from outreach_assets.steps.backups.standing import backup_standing
 from outreach_core.audit import command_event
 from outreach_core.policies import FolderPolicy
 from outreach_core.policy_table import add_policy
@@ -19,6 +22,7 @@ from tests.backups import Backups, audited, hashes_below
 from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
 
+SVG = "{http://www.w3.org/2000/svg}"
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
@@ -28,17 +32,25 @@ class BackupGraph(Backups):
     instance: dg.DagsterInstance
 
     def materialize(
-        self, *selection: str, policy: str | None = None, once: bool = True
+        self,
+        *selection: str,
+        policy: str | None = None,
+        once: bool = True,
+        job: str = "backup_job",
     ) -> dg.ExecuteInProcessResult:
         """The whole job, or the selected destinations; failing is a result too."""
+        config = {"backups": {"config": {"policy": policy}}} if job == "backup_job" else {}
         resources = {"neon": NeonResource(connection_string=self.postgres.url)}
-        job = build_defs(load_settings(), resources).resolve_job_def("backup_job")
-        return job.execute_in_process(
-            instance=self.instance,
-            raise_on_error=False,
-            asset_selection=[backup_assets.backup_key(name) for name in selection] or None,
-            tags={"outreach/once": "true"} if once else {},
-            run_config={"loggers": QUIET, "ops": {"backups": {"config": {"policy": policy}}}},
+        return (
+            build_defs(load_settings(), resources)
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=self.instance,
+                raise_on_error=False,
+                asset_selection=[backup_assets.backup_key(name) for name in selection] or None,
+                tags={"outreach/once": "true"} if once else {},
+                run_config={"loggers": QUIET, "ops": config},
+            )
         )
 
 
@@ -168,3 +180,44 @@ def test_a_policy_that_was_not_wholly_there_for_a_day_is_a_warning(
     assert not passed()
     graph.given_policy(destinations=("local",))
     assert passed()
+
+
+def test_a_drill_says_what_comes_back_and_draws_how_long_it_took(graph: BackupGraph) -> None:
+    def drilled() -> tuple[dict[str, object], dg.AssetCheckEvaluation]:
+        result = graph.materialize(job="backup_drill_job")
+        assert result.success
+        [check] = result.get_asset_check_evaluations()
+        return materialized(result)["restore_drill"], check
+
+    facts, check = drilled()
+    assert (facts["outcome"], check.passed) == ("nothing is backed up yet", True)
+    graph.given_files(5)
+    graph.materialize()
+    facts, check = drilled()
+    assert (facts["outcome"], facts["files"], facts["restored"]) == ("1 of 1 passed", 5, 5)
+    assert check.passed
+    (graph.home / "backups/docs/files/d3/f3").write_text("damaged")
+    facts, check = drilled()
+    assert (facts["outcome"], check.passed) == ("0 of 1 passed", False)
+    assert "docs from local: 1 of 5 files" in str(check.metadata["failed"].value)
+    picture = b64decode(str(facts["history"]).partition("base64,")[2].rstrip(")"))
+    circles = [one.get("fill") for one in ET.fromstring(picture).iter(f"{SVG}circle")]  # noqa: S314 our own
+    assert circles == ["#4c7cd6", "#d9480f"]
+
+
+def test_the_morning_says_what_is_missing_and_how_the_last_drill_went(graph: BackupGraph) -> None:
+    graph.given_files(4)
+    graph.given_policy(destinations=("local", "scaleway"))
+    graph.materialize()
+    standing = backup_standing(graph.postgres)
+    assert not standing.is_well
+    assert standing.says.startswith("4 files are at their destinations, none is missing. Not whole")
+    assert "docs at scaleway since" in standing.says
+    graph.given_policy(destinations=("local",))
+    graph.materialize(job="backup_drill_job")
+    standing = backup_standing(graph.postgres)
+    assert standing.is_well
+    assert "none is missing. Last drill" in standing.says
+    assert standing.says.endswith(": 1 of 1 passed.")
+    graph.given_policy(enabled=False)
+    assert backup_standing(graph.postgres).says == "No folder is backed up."

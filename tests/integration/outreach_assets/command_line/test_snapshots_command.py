@@ -1,6 +1,7 @@
 """`outreach snapshots diff` as people type it, over a folder and over a bucket."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 from b2_resources import keys
 from b2_resources.build_store import build_store
 from outreach_assets.command_line.main import app
+from outreach_assets.steps.hold import set_aside
 from outreach_assets.steps.upload import Published, publish, settle_exports
 from outreach_core.settings import load_settings
 from tests.given import Row, a_company, a_person, export_raw
@@ -127,3 +129,36 @@ def test_a_file_that_is_not_the_manifest_s_is_refused(home: Path) -> None:
     build_store(load_settings()).put_bytes(key, b"something else")
     assert key in str(outreach("diff", "WV", code=1).exception)
     assert not list((home / "spill").iterdir())
+
+
+def test_what_cannot_be_read_of_one_state_hides_no_other(home: Path) -> None:
+    for version, person in ((V1, GOOD), (V2, BAD)):
+        published(home, version, [person], ("PA", "WI", "WV"))
+    store = build_store(load_settings())
+    store.put_bytes(keys.manifest_key("PA", V2), b"{}")
+    store.put_bytes(keys.snapshot_key("WI", "people", "good", V1), b"something else")
+    listed = outreach("list", "--json", code=3)
+    assert [one["state"] for one in json.loads(listed.stdout)["snapshots"]] == ["WI", "WV"]
+    assert "PA: " in listed.stderr
+    assert "is no manifest" in listed.stderr
+    of_pa = json.loads(outreach("list", "--state", "PA", "--json", code=3).stdout)["snapshots"]
+    assert [one["version"] for one in of_pa] == [V1]
+    shutil.rmtree(home / "exports")
+    fetched = json.loads(outreach("fetch", "--json", code=3).stdout)["snapshots"]
+    assert fetched == {"WI": V2, "WV": V2}
+    compared = outreach("diff", "--all", "--json", code=3)
+    assert [one["state"] for one in json.loads(compared.stdout)["snapshots"]] == ["WV"]
+    assert "WI: " in compared.stderr
+
+
+def test_what_is_held_is_compared_with_what_is_published(home: Path) -> None:
+    published(home, V1, [GOOD, a_person("p2")])
+    manifests = export_raw(home, [a_company("c-WV")], [a_person("p1-WV", title=None)], version=V2)
+    set_aside(build_store(load_settings()), home / "exports", manifests["WV"], ())
+    [said] = json.loads(outreach("diff", "WV", "--held", "--json").stdout)["snapshots"]
+    assert (said["from"], said["to"]) == (V1, V2)
+    assert said["counts"]["people"] == {"broken by data": 1, "vanished by data": 1}
+    assert not list((home / "spill").iterdir())
+    assert "nothing of PA is held" in str(outreach("diff", "PA", "--held", code=1).exception)
+    assert json.loads(outreach("diff", "--all", "--held", "--json").stdout)["snapshots"] == [said]
+    outreach("diff", "WV", "--held", "--to", V1, code=2)

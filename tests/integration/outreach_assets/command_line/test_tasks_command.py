@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from outreach_assets.command_line import tasks as commands
 from outreach_assets.command_line.main import app
+from outreach_assets.command_line.part_client import PartSender
 from outreach_assets.tools.process_task import process_task
 from outreach_core.errors import SettingsError
 from outreach_core.migrate import migrate
@@ -86,6 +88,32 @@ def test_files_are_handed_in_watched_and_their_results_fetched(
     unknown = outreach("list")
     assert isinstance(unknown.exception, SettingsError)
     assert "OUTREACH_API_TOKEN" in str(unknown.exception)
+
+
+def test_an_upload_that_was_broken_off_is_gone_on_with(
+    tasks: TasksAtHand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leads = tmp_path / "leads.csv"
+    leads.write_bytes(LEADS)
+    monkeypatch.setattr(commands, "LARGE_BYTES", 10)
+    broken = PartSender._put_part
+    monkeypatch.setattr(PartSender, "_put_part", interrupted)
+    stopped = outreach("submit", leads, "--tool", "profile-my-data")
+    assert stopped.exit_code != 0
+    (task,) = said("list")["tasks"]
+    assert f"outreach tasks resume {task['id']} FILE" in stopped.stderr
+    monkeypatch.setattr(PartSender, "_put_part", broken)
+    other = tmp_path / "other.csv"
+    other.write_bytes(LEADS + b"x")
+    assert "were announced" in str(outreach("resume", task["id"], other).exception)
+    assert said("resume", task["id"], leads)["status"] == "QUEUED"
+    ended = process_task(tasks.place, task["id"], run_id=None)
+    assert ended is not None
+    assert ended.task.status == "COMPLETED"
+
+
+def interrupted(*_part: object) -> str:
+    raise KeyboardInterrupt
 
 
 def test_without_a_token_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,14 @@
 
 import csv
 import io
+import random
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from outreach_assets.tools.clean_my_data.agents import DEFAULT
+from outreach_assets.tools.clean_my_data.phones import e164, usual_sql
 from outreach_assets.tools.refusals import ToolRefusedError
 from tests.unit.outreach_assets.tools.cleaned import Cleaned, a_column, cleaned
 
@@ -174,6 +177,27 @@ def test_values_become_what_was_worked_out_by_hand(together: Cleaned, case: str)
 
 def test_the_log_replayed_over_the_file_gives_the_cleaned_rows(together: Cleaned) -> None:
     assert together.replayed() == [[cell or None for cell in row] for row in together.rows]
+
+
+@pytest.mark.parametrize("region", ["US", "GB"])
+def test_what_is_written_as_usual_is_what_the_library_says(region: str) -> None:
+    rng = random.Random(3)  # noqa: S311 (the same numbers every time)
+    areas = ["304", "202", "800", "416", "876", "900", "521", "199", "555"]
+    shapes = ["+1{}{}{}", "({}) {}-{}", "{}.{}.{}", "1-{}-{}-{}", "+1 ({}) {} {}", "{}{}{}"]
+    values = {
+        rng.choice(shapes).format(
+            rng.choice(areas), f"{rng.randrange(1000):03}", f"{rng.randrange(10000):04}"
+        )
+        for _ in range(300)
+    }
+    listed = ", ".join(f"('{value}')" for value in sorted(values))
+    with duckdb.connect() as duck:
+        found = duck.execute(
+            f"SELECT value, {usual_sql(region)} FROM (VALUES {listed}) AS t(value)"
+        ).fetchall()
+    usual = {value: said for value, said in found if said}
+    assert len(usual) > 20
+    assert {value: e164(value, region)[0] for value in usual} == usual
 
 
 def test_a_column_below_the_evidence_is_left_as_text(tmp_path: Path) -> None:

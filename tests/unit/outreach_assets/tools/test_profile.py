@@ -5,11 +5,14 @@ import random
 import zipfile
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
 
+from outreach_assets.tools.profile_my_data import rows as table_rows
 from outreach_assets.tools.profile_my_data.drift import ks_p_value, psi
+from outreach_assets.tools.profile_my_data.quantiles import Weighted, quantiles
 from outreach_assets.tools.profile_my_data.report import ColumnReport, ProfileReport
 from tests.unit.outreach_assets.tools.handed_in import profiled
 
@@ -93,6 +96,75 @@ def test_numbers_are_what_pandas_says(tmp_path: Path) -> None:
     assert sum(bar.rows for bar in one.spread.histogram) == len(numbers)
 
 
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [3.0],
+        [2.0, 1.0],
+        [*range(1000), 1e12, -1e12],
+        [0.1 * n for n in range(50)],
+        [1e308, -1e308, 5.0],
+        [7.0, 7.0 + 1e-15, 7.0],
+    ],
+)
+def test_quantiles_are_numpys_whatever_the_weights(numbers: list[float]) -> None:
+    weights = [1 + n % 7 for n in range(len(numbers))]
+    rows = ", ".join(f"({x!r}::DOUBLE, {n})" for x, n in zip(numbers, weights, strict=True))
+    weighted = Weighted(
+        relation=f"(VALUES {rows}) AS t(x, n)",
+        low=min(numbers),
+        high=max(numbers),
+        rows=sum(weights),
+    )
+    wanted = [0.0, 0.01, 0.25, 0.5, 0.95, 1.0]
+    with duckdb.connect() as duck:
+        found = quantiles(duck, weighted, wanted)
+    assert found == pytest.approx(list(np.quantile(np.repeat(numbers, weights), wanted)))
+
+
+def test_correlations_of_many_rows_are_near_and_said_to_be_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_rows, "SPREAD_ROWS", 2000)
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=8000)
+    frame = pd.DataFrame({"x": x, "y": x * 0.5 + rng.normal(size=8000)})
+    table = profiled(tmp_path, frame.to_csv(index=False)).table
+    (one,) = table.correlations
+    assert table.correlations_are_approximate
+    assert one.value != pytest.approx(frame.corr().loc["x", "y"], abs=1e-6)
+    assert one.value == pytest.approx(frame.corr().loc["x", "y"], abs=0.05)
+
+
+def test_duplicate_rows_are_pandas(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"a": rng.integers(0, 9, 400), "b": rng.integers(0, 9, 400)})
+    table = profiled(tmp_path, frame.to_csv(index=False)).table
+    assert table.duplicate_rows == frame.duplicated().sum()
+    assert not table.correlations_are_approximate
+
+
+def test_drift_of_numbers_is_numpys(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    before, now = rng.normal(50, 9, 700).round(1), rng.normal(54, 12, 500).round(1)
+    texts = [pd.DataFrame({"x": numbers}).to_csv(index=False) for numbers in (now, before)]
+    drift = profiled(tmp_path, texts[0], baseline=texts[1]).drift
+    assert drift is not None
+    edges = np.quantile(before, [n / 10 for n in range(1, 10)])
+    shares = [
+        np.bincount(np.searchsorted(edges, numbers), minlength=10) / len(numbers)
+        for numbers in (before, now)
+    ]
+    expected = float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
+    assert drift.columns[0].psi == pytest.approx(expected, abs=1e-6)
+    at = np.union1d(before, now)
+    heights = [
+        np.searchsorted(np.sort(numbers), at, side="right") / len(numbers)
+        for numbers in (before, now)
+    ]
+    assert drift.columns[0].ks == pytest.approx(np.abs(heights[0] - heights[1]).max(), abs=1e-6)
+
+
 def test_correlations_are_what_pandas_says(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=500)
@@ -150,6 +222,13 @@ def test_day_first_dates_are_read_so_and_mixed_ones_are_an_issue(tmp_path: Path)
     report = profiled(tmp_path, "when\n2024-01-02\n2024-01-03\n2/30/2024\n")
     codes = {(issue.code, issue.rows) for issue in report.issues}
     assert {("mixed_formats", 1), ("does_not_fit", 1)} <= codes
+
+
+def test_a_column_mostly_of_dates_names_what_is_none(tmp_path: Path) -> None:
+    report = profiled(tmp_path, "when\n" + "2024-01-02\n" * 7 + "3.1.2024\n2/30/2024\nunknown\n")
+    one = column(report, "when")
+    assert (one.type, one.meaning, one.fits) == ("text", "date", 8)
+    assert {("does_not_fit", 2), ("mixed_formats", 3)} <= {(i.code, i.rows) for i in report.issues}
 
 
 def test_the_score_is_the_weighted_mean_of_its_parts(tmp_path: Path) -> None:

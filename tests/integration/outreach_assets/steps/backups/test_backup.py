@@ -1,31 +1,21 @@
 """Folders to destinations by a real rclone and real S3 servers: each status is true by hash."""
 
 import os
-import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from outreach_assets.steps.backups.every_place import NothingToBackUpError
 from outreach_assets.steps.backups.rclone import RcloneMissingError
-from outreach_assets.steps.backups.run import NothingToBackUpError
 from outreach_core.audit import command_event
 from outreach_core.policies import FolderPolicy, Source
 from outreach_core.policy_table import add_policy, remove_policy
 from tests.backups import Backups, audited, hashes_below
+from tests.integration.outreach_assets.steps.backups.places import a_dead_port, at_home
 from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.rclone_s3 import RcloneS3, rclone_binary
-
-
-def a_dead_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def at_home(backups: Backups) -> Path:
-    return backups.home / "backups" / "docs" / "files"
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])

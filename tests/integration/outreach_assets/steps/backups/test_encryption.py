@@ -9,6 +9,7 @@ import pytest
 from outreach_assets.steps.backups.crypt import clear_size
 from outreach_assets.steps.backups.rclone import obscured
 from tests.backups import Backups, hashes_below
+from tests.integration.outreach_assets.steps.backups.places import at_home
 from tests.servers.rclone_s3 import RcloneS3, rclone_binary
 
 PASSPHRASE = "correct horse battery"  # pragma: allowlist secret
@@ -24,10 +25,6 @@ def encrypted(backups: Backups) -> Backups:
     backups.patch.setenv("OUTREACH_BACKUP_PASSPHRASE", PASSPHRASE)
     backups.given_policy(encrypted=True)
     return backups
-
-
-def at_home(backups: Backups) -> Path:
-    return backups.home / "backups/docs/encrypted/files"
 
 
 def decrypted(place: Path, salt: str = "") -> dict[str, str]:
@@ -65,15 +62,15 @@ def test_what_lies_there_is_encrypted_and_plain_rclone_restores_it(
     outcome = encrypted.run()["local"]
     assert outcome.is_done, outcome
     assert outcome.sent == 9
-    there = {p.name: p for p in at_home(encrypted).rglob("*") if p.is_file()}
+    there = {p.name: p for p in at_home(encrypted, encrypted=True).rglob("*") if p.is_file()}
     assert all(p.read_bytes().startswith(b"RCLONE") for p in there.values())
     assert clear_size(there["big [x] ü#%?.bin"].stat().st_size) == len(BIG)
     rows = encrypted.rows()
     for path, row in rows.items():
-        assert row["remote_hash"] == md5_of(at_home(encrypted) / path)
-        assert row["remote_path"] == str(at_home(encrypted) / path)
+        assert row["remote_hash"] == md5_of(at_home(encrypted, encrypted=True) / path)
+        assert row["remote_path"] == str(at_home(encrypted, encrypted=True) / path)
     assert rows["d1/f1"]["hash"] == md5_of(encrypted.source / "d1/f1")
-    assert decrypted(at_home(encrypted), salt) == encrypted.hashes()
+    assert decrypted(at_home(encrypted, encrypted=True), salt) == encrypted.hashes()
     assert encrypted.run()["local"].sent == 0
 
 
@@ -101,24 +98,24 @@ def test_two_policies_of_one_bucket_and_what_changes_is_sent(
 
 def test_one_flipped_byte_there_is_found(encrypted: Backups) -> None:
     encrypted.run()
-    there = at_home(encrypted) / "big [x] ü#%?.bin"
+    there = at_home(encrypted, encrypted=True) / "big [x] ü#%?.bin"
     content = bytearray(there.read_bytes())
     content[-1] ^= 1
     there.write_bytes(content)
     assert encrypted.run()["local"].sent == 1
-    assert decrypted(at_home(encrypted)) == encrypted.hashes()
+    assert decrypted(at_home(encrypted, encrypted=True)) == encrypted.hashes()
 
 
 @pytest.mark.slow
 def test_what_is_there_is_recognised_when_no_table_knows_it(encrypted: Backups) -> None:
     encrypted.run()
-    hashes = hashes_below(at_home(encrypted))
+    hashes = hashes_below(at_home(encrypted, encrypted=True))
     with encrypted.postgres.connect() as connection:
         connection.execute("DELETE FROM shq.file_destinations WHERE path <> 'd1/f1'")
         connection.execute("UPDATE shq.file_destinations SET remote_hash = NULL")
     outcome = encrypted.run()["local"]
     assert (outcome.sent, outcome.synced, outcome.is_done) == (0, 9, True)
-    assert hashes_below(at_home(encrypted)) == hashes
+    assert hashes_below(at_home(encrypted, encrypted=True)) == hashes
     assert encrypted.statuses() == {"synced": 9}
 
 
@@ -127,14 +124,14 @@ def test_a_passphrase_that_is_missing_or_changed_is_refused(encrypted: Backups) 
     assert "set OUTREACH_BACKUP_PASSPHRASE" in str(encrypted.run()["local"].error)
     encrypted.patch.setenv("OUTREACH_BACKUP_PASSPHRASE", PASSPHRASE)
     encrypted.run()
-    hashes = hashes_below(at_home(encrypted))
+    hashes = hashes_below(at_home(encrypted, encrypted=True))
     encrypted.patch.setenv("OUTREACH_BACKUP_PASSPHRASE", "another one altogether")
     outcome = encrypted.run()["local"]
     assert "encrypted with another OUTREACH_BACKUP_PASSPHRASE" in str(outcome.error)
-    assert hashes_below(at_home(encrypted)) == hashes
+    assert hashes_below(at_home(encrypted, encrypted=True)) == hashes
     assert encrypted.run(is_new_passphrase=True)["local"].sent == 7  # two are empty
     assert encrypted.run()["local"].is_done
-    assert len(hashes.items() & hashes_below(at_home(encrypted)).items()) == 2
+    assert len(hashes.items() & hashes_below(at_home(encrypted, encrypted=True)).items()) == 2
 
 
 @pytest.mark.slow

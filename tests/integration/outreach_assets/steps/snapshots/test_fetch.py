@@ -45,7 +45,9 @@ def test_a_state_published_in_a_folder_and_migrated_is_read_from_the_other_store
     report = migrate(folder, store)
     assert not report.failed
     here = tmp_path / "here"
-    [fetched] = fetch_newest(store, here / "exports", ["PA", "WV"])
+    assert fetch_newest(store, here / "exports", "PA") is None
+    fetched = fetch_newest(store, here / "exports", "WV")
+    assert fetched is not None
     assert fetched.files == 4
     assert people(here) == {
         "people_good": 1,
@@ -57,8 +59,9 @@ def test_a_state_published_in_a_folder_and_migrated_is_read_from_the_other_store
 
 def test_what_is_here_already_is_not_downloaded_again(store: ObjectStore, tmp_path: Path) -> None:
     published_on_another_machine(store, tmp_path / "there")
-    fetch_newest(store, tmp_path / "exports", ["WV"])
-    [again] = fetch_newest(store, tmp_path / "exports", ["WV"])
+    fetch_newest(store, tmp_path / "exports", "WV")
+    again = fetch_newest(store, tmp_path / "exports", "WV")
+    assert again is not None
     assert again.files == 0
 
 
@@ -67,14 +70,16 @@ def test_the_receipts_of_older_snapshots_come_along_once(
 ) -> None:
     for version in (V1, V2):
         published_on_another_machine(store, tmp_path / "there", version)
-    [fetched] = fetch_newest(store, tmp_path / "exports", ["WV"])
+    fetched = fetch_newest(store, tmp_path / "exports", "WV")
+    assert fetched is not None
     assert (fetched.manifest.version, fetched.receipts) == (V2, 1)
     receipts = sorted((tmp_path / "exports").glob("outreach/wv/manifests/*.json"))
     assert [path.stem for path in receipts] == [V1, V2]
     for path in receipts:
         key = keys.manifest_key("WV", path.stem)
         assert path.read_bytes() == get_bytes(store, key)
-    [again] = fetch_newest(store, tmp_path / "exports", ["WV"])
+    again = fetch_newest(store, tmp_path / "exports", "WV")
+    assert again is not None
     assert (again.files, again.receipts) == (0, 0)
 
 
@@ -99,6 +104,6 @@ def test_bytes_that_are_not_the_manifests_are_refused(store: ObjectStore, tmp_pa
     [key] = [o.key for o in store.list_objects("outreach/wv/people/bad/people_bad_")]
     store.put_bytes(key, b"something else")
     with pytest.raises((FetchDiffersError, ObjectCorruptError)):
-        fetch_newest(store, tmp_path / "exports", ["WV"])
+        fetch_newest(store, tmp_path / "exports", "WV")
     assert not (tmp_path / "exports" / key).exists()
     assert not (tmp_path / "exports" / keys.newest_key("WV", "people", "bad")).exists()

@@ -12,6 +12,7 @@ from b2_resources import keys
 from b2_resources.local_store import LocalStore
 from b2_resources.migrate import migrate
 from b2_resources.object_store import ObjectStore, get_bytes
+from outreach_assets.steps.hold import set_aside
 from outreach_assets.steps.manifest import Manifest, all_manifests
 from outreach_assets.steps.snapshots.verify import StateVerified, Verifier, Which, verify_states
 from outreach_assets.steps.upload import publish
@@ -19,6 +20,7 @@ from outreach_assets.tables.catalogue import tables_for
 from tests.given import a_company, a_duck, a_person, export_raw
 
 VERSIONS = V1, V2, V3 = "20260504030201", "20260504030202", "20260504030203"
+HELD = "20260504030204"
 Change = Callable[[ObjectStore], str]
 """Does something to a store; what must be named."""
 
@@ -230,6 +232,24 @@ def test_an_old_snapshots_bytes_are_read_only_when_all_are_asked_for(
     assert problems(published, tmp_path, Which.ALL) == [
         f"{published.place_of(people_bad(V1))} has other bytes than {V1} names"
     ]
+
+
+def test_what_is_kept_aside_of_a_held_version_is_verified_too(
+    published: ObjectStore, tmp_path: Path
+) -> None:
+    manifests = export_raw(tmp_path, [a_company("c1")], [a_person("p1")], version=HELD)
+    set_aside(published, tmp_path / "exports", manifests["WV"], ())
+    _, wv = verified(published, tmp_path, Which.NEWEST)
+    assert (wv.versions, wv.problems) == ((V3, HELD), ())
+    aside = keys.held_key("WV", HELD, "people", "good")
+    published.put_bytes(aside, b"something else")
+    receipt = keys.held_manifest_key("WV", HELD)
+    assert problems(published, tmp_path) == [
+        f"{published.place_of(aside)} has other bytes than {HELD} names"
+    ]
+    published.put_bytes(receipt, b"{}")
+    [problem] = problems(published, tmp_path)
+    assert problem.startswith(f"{published.place_of(receipt)} is no manifest")
 
 
 def test_pruned_is_told_from_lost(published: ObjectStore, tmp_path: Path) -> None:
