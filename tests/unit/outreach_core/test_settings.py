@@ -121,6 +121,8 @@ def test_every_variable_is_read(load: Load, tmp_path: Path) -> None:
         "OUTREACH_TASK_UPKEEP_SCHEDULE": "6 4 * * *",
         "OUTREACH_BACKUP_SCHEDULE": "7 4 * * *",
         "OUTREACH_BACKUP_DRILL_SCHEDULE": "8 4 * * *",
+        "OUTREACH_BACKUP_VERIFY_SCHEDULE": "8 5 * * *",
+        "OUTREACH_BACKUP_VERIFY_SHARE": "0.5",
         "OUTREACH_BACKUP_DATABASE_SCHEDULE": "9 4 * * *",
         "OUTREACH_BACKUP_DATABASE_DRILL_SCHEDULE": "9 5 * * *",
         "OUTREACH_BACKUP_DATABASE_KEEP": "3",
