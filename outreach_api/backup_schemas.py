@@ -212,6 +212,9 @@ class PlaceShown(Shown):
     synced_bytes: int
     synced_at: datetime | None
     proven_at: datetime | None
+    bytes_proven: int
+    """So many of the synced ones were read and found right within thirty days."""
+
     error: str | None
     """Why the newest of the failed ones failed."""
 
@@ -237,6 +240,7 @@ class BackupSummary(Shown):
                             "failed": 3,
                             "deleted": 17,
                             "synced_bytes": 1288490188,
+                            "bytes_proven": 1176,
                             "error": "aws_s3 cannot be listed",
                             **SEEN_AT,
                         }

@@ -10,6 +10,7 @@ from b2_resources.resource import B2Resource
 from outreach_assets.assets.audit import audit_log_export
 from outreach_assets.assets.backup_drill import build_backup_drill
 from outreach_assets.assets.backup_neon import build_backup_neon
+from outreach_assets.assets.backup_verified import build_backup_verified
 from outreach_assets.assets.backups import build_backups
 from outreach_assets.assets.chain import sources
 from outreach_assets.assets.drill import restore_drill
@@ -64,6 +65,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             build_inbox(settings.outreach_open_tasks),
             task_upkeep,
             build_backups(settings),
+            build_backup_verified(settings),
             build_backup_drill(settings),
             *build_backup_neon(settings),
         ],

@@ -7,6 +7,7 @@ import dagster as dg
 from outreach_assets.assets.audit import AUDIT_EXPORT
 from outreach_assets.assets.backup_drill import BACKUP_DRILL
 from outreach_assets.assets.backup_neon import BACKUP_NEON, NEON_DRILL
+from outreach_assets.assets.backup_verified import BACKUP_VERIFIED
 from outreach_assets.assets.backups import IS_DESTINATION
 from outreach_assets.assets.chain import chain
 from outreach_assets.assets.drill import RESTORE_DRILL
@@ -84,6 +85,11 @@ backup_job = dg.define_asset_job(
     "configuration; one destination: select its asset.",
     executor_def=dg.in_process_executor,
 )
+backup_verify_job = _job(
+    "backup_verify_job",
+    [BACKUP_VERIFIED],
+    "What was backed up is there still: all by hash, a share of it by its bytes.",
+)
 backup_drill_job = _job(
     "backup_drill_job", [BACKUP_DRILL], "Backed up files by dice, restored from each destination."
 )
@@ -117,6 +123,7 @@ JOBS = [
     take_in_drops_job,
     task_upkeep_job,
     backup_job,
+    backup_verify_job,
     backup_drill_job,
     backup_database_job,
     backup_database_drill_job,

@@ -17,6 +17,7 @@ from outreach_assets.jobs import (
     backup_database_job,
     backup_drill_job,
     backup_job,
+    backup_verify_job,
     export_failures_job,
     morning_report_job,
     refresh_tables_job,
@@ -117,6 +118,13 @@ CLOCKS = (
         at_first=ON,
         says="Every night, before the refresh. On at first: without a policy it does nothing and "
         "costs nothing, and who has made one expects it.",
+    ),
+    Clock(
+        job=backup_verify_job.name,
+        cron=lambda settings: settings.outreach_backup_verify_schedule,
+        at_first=ON,
+        says="Once a week: what is read four times a month by a quarter is all read. On at first: "
+        "a backup that nobody reads is a hope; OUTREACH_BACKUP_VERIFY_SHARE says how much of it.",
     ),
     Clock(
         job=backup_drill_job.name,

@@ -168,6 +168,7 @@ class BackupSettings(BaseSettings):
     outreach_backup_database_keep_days: int = Field(default=30, ge=0, le=36500)
     outreach_backup_passphrase: Passphrase = None
     outreach_backup_salt: Passphrase = None
+    outreach_backup_verify_share: float = Field(default=0.25, ge=0, le=1, allow_inf_nan=False)
     outreach_google_drive_service_account_file: Path | None = None
     outreach_google_drive_token: Annotated[SecretStr, AfterValidator(drive_token)] | None = None
     outreach_google_drive_client_id: str | None = None

@@ -6,11 +6,11 @@ there must still be, and what is not as it was has a fault from then on.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from outreach_core.file_destinations import PROVEN_DAYS, Place
-from outreach_core.postgres import Connection
+from outreach_core.postgres import Connection, Postgres
 
 SHOWN = 100
 """So many faults are named at once."""
@@ -103,6 +103,23 @@ FAULTS = f"""
     WHERE {OF_PLACE} AND f.fault IS NOT NULL ORDER BY f.path LIMIT %(count)s"""  # noqa: S608
 
 
+# Files that came later cannot have been read yet by a round that takes so many days.
+OLD_ENOUGH = """
+    SELECT folder_id, destination, count(*), count(*) FILTER (WHERE bytes_proven_at > %(since)s)
+    FROM shq.file_destinations WHERE status = 'synced' AND synced_at <= %(since)s
+    GROUP BY folder_id, destination ORDER BY folder_id, destination"""
+
+
+class ProvenPlace(NamedTuple):
+    """A policy's files at a destination that have been there for PROVEN_DAYS."""
+
+    folder_id: str
+    destination: str
+    files: int
+    proven: int
+    """So many of them were read and found right meanwhile."""
+
+
 class Fault(NamedTuple):
     """A file that was there and is not any more as it was."""
 
@@ -193,3 +210,10 @@ def faults(connection: Connection, place: Place, count: int | None = None) -> li
     """What is not there as it was, by path; all of it, or the first."""
     rows = connection.execute(FAULTS, {**vars(place), "count": count})
     return [Fault(*row) for row in rows]
+
+
+def proven_places(postgres: Postgres, *, now: datetime) -> list[ProvenPlace]:
+    """How much was read of what has been there for PROVEN_DAYS, of removed policies too."""
+    since = {"since": now - timedelta(days=PROVEN_DAYS)}
+    with postgres.connect() as connection:
+        return [ProvenPlace(*row) for row in connection.execute(OLD_ENOUGH, since)]

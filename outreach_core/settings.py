@@ -166,6 +166,7 @@ class Settings(BackupSettings):
     outreach_backup_database_schedule: Schedule = "15 3 * * *"
     outreach_backup_database_drill_schedule: Schedule = "45 5 * * sun"
     outreach_backup_schedule: Schedule = "15 1 * * *"
+    outreach_backup_verify_schedule: Schedule = "45 3 * * sat"
     outreach_backup_drill_schedule: Schedule = "30 5 * * sun"
 
     outreach_api_url: Annotated[str, AfterValidator(alert_settings.ui_url)] = (

@@ -78,7 +78,7 @@ def test_the_code_location_loads_with_an_empty_environment(
     assert loaded.stdout.split() == sorted(
         [
             *(f"backup/{name}" for name in ("aws_s3", "backblaze_b2", "local", "scaleway")),
-            *(f"backup/{name}" for name in ("neon", "neon_drill", "restore_drill")),
+            *(f"backup/{name}" for name in ("neon", "neon_drill", "restore_drill", "verified")),
             "b2/audit_log",
             "b2/morning_report",
             "b2/restore_drill",
@@ -173,6 +173,7 @@ def test_the_daemon_is_given_its_sensor_and_its_clock() -> None:
         "audit_export_schedule",
         "backup_schedule",
         "backup_drill_schedule",
+        "backup_verify_schedule",
         "backup_database_schedule",
         "backup_database_drill_schedule",
         "export_failures_schedule",

@@ -17,6 +17,9 @@ class BackupStanding:
 
     policies: int
     synced: int
+    bytes_proven: int
+    """So many of them were read and found right within thirty days."""
+
     missing: int
     """Files that are pending or failed, once for each destination."""
 
@@ -48,7 +51,12 @@ class BackupStanding:
             else "Never drilled."
         )
         not_whole = f" Not whole: {waiting}." if waiting else ""
-        return f"{self.synced:,} files are at their destinations, {missing}.{not_whole} {drilled}"
+        # Not 100 before all of them are.
+        proven = f"{int(100 * self.bytes_proven / self.synced)} %" if self.synced else "nothing"
+        return (
+            f"{self.synced:,} files are at their destinations, {missing}; {proven} read and found "
+            f"right in 30 days.{not_whole} {drilled}"
+        )
 
 
 def backup_standing(postgres: Postgres) -> BackupStanding:
@@ -62,6 +70,7 @@ def backup_standing(postgres: Postgres) -> BackupStanding:
     return BackupStanding(
         policies=len(enabled),
         synced=sum(one.synced for one in places),
+        bytes_proven=sum(one.bytes_proven for one in places),
         missing=sum(one.pending + one.failed for one in places),
         waiting=waiting_policies(postgres),
         drilled_at=drill[0].drilled_at if drill else None,

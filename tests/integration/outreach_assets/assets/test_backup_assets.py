@@ -211,13 +211,42 @@ def test_the_morning_says_what_is_missing_and_how_the_last_drill_went(graph: Bac
     graph.materialize()
     standing = backup_standing(graph.postgres)
     assert not standing.is_well
-    assert standing.says.startswith("4 files are at their destinations, none is missing. Not whole")
+    assert standing.says.startswith("4 files are at their destinations, none is missing; 0 % read")
     assert "docs at scaleway since" in standing.says
     graph.given_policy(destinations=("local",))
     graph.materialize(job="backup_drill_job")
     standing = backup_standing(graph.postgres)
     assert standing.is_well
-    assert "none is missing. Last drill" in standing.says
     assert standing.says.endswith(": 1 of 1 passed.")
     graph.given_policy(enabled=False)
     assert backup_standing(graph.postgres).says == "No folder is backed up."
+
+
+def test_a_verification_says_what_is_not_as_it_was_and_how_much_was_read(
+    graph: BackupGraph,
+) -> None:
+    def verified() -> tuple[dict[str, object], dict[str, dg.AssetCheckEvaluation]]:
+        result = graph.materialize(job="backup_verify_job")
+        assert result.success
+        checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+        return materialized(result)["verified"], checks
+
+    graph.given_files(8)
+    graph.materialize()
+    facts, checks = verified()
+    assert (facts["files"], facts["sound"], facts["read"], facts["proven_share"]) == (8, 8, 2, 0.25)
+    assert all(check.passed for check in checks.values())
+    with graph.postgres.connect() as connection:
+        connection.execute("UPDATE shq.file_destinations SET synced_at = now() - interval '31 d'")
+    (graph.home / "backups/docs/files/d3/f3").write_text("damaged")
+    facts, checks = verified()
+    assert (facts["sound"], facts["replaced"]) == (7, 1)
+    assert not checks["hashes_agree"].passed
+    assert "docs at local: 0 missing, 1 rep" in str(checks["hashes_agree"].metadata["problems"])
+    coverage = checks["bytes_are_proven_in_thirty_days"]
+    assert (coverage.passed, coverage.severity) == (False, dg.AssetCheckSeverity.WARN)
+    graph.patch.setenv("OUTREACH_BACKUP_VERIFY_SHARE", "1")
+    graph.materialize()
+    facts, checks = verified()
+    assert facts["proven_share"] == 1
+    assert all(check.passed for check in checks.values())
