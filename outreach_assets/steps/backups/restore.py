@@ -24,8 +24,8 @@ from outreach_core.destinations import Destination, all_destinations, destinatio
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.policies import FolderPolicy
 from outreach_core.policy_table import list_policies
-from outreach_core.postgres import Postgres
-from outreach_core.restorable_files import known_places, recorded_files
+from outreach_core.postgres import DatabaseUnreachableError, Postgres
+from outreach_core.restorable_files import RecordedFile, known_places, recorded_files
 from outreach_core.settings import Settings
 
 
@@ -122,8 +122,7 @@ class Restore:
         began = time.monotonic()
         to = self.to.expanduser().absolute()
         done = Restored(folder_id=self.folder_id, to=str(to), path=self.path, at=self.at)
-        recorded = recorded_files(self.postgres, self.folder_id) if self.postgres else None
-        wish = Wish(path=self.path, at=self.at, recorded=recorded)
+        wish = Wish(path=self.path, at=self.at, recorded=self._recorded())
         policy = self._policy()
         destinations = self._destinations(policy, done)
         wanted = Wanted(
@@ -137,6 +136,14 @@ class Restore:
         done.seconds = time.monotonic() - began
         self._record(done)
         return done
+
+    def _recorded(self) -> Mapping[str, RecordedFile] | None:
+        try:
+            return recorded_files(self.postgres, self.folder_id) if self.postgres else None
+        except DatabaseUnreachableError as error:
+            raise DatabaseUnreachableError(
+                f"{error}; --without-database restores what a destination holds all the same"
+            ) from error
 
     def _policy(self) -> FolderPolicy | None:
         every = list_policies(self.postgres) if self.postgres else []
