@@ -122,12 +122,13 @@ class Restore:
         began = time.monotonic()
         to = self.to.expanduser().absolute()
         done = Restored(folder_id=self.folder_id, to=str(to), path=self.path, at=self.at)
-        wish = Wish(path=self.path, at=self.at, recorded=self._recorded())
-        policy = self._policy()
+        recorded, policy = self._recorded(), self._policy()
         destinations = self._destinations(policy, done)
-        wanted = Wanted(
-            settings=self.settings, folder_id=self.folder_id, encrypted=self._encrypted(policy)
-        )
+        encrypted = policy.encrypted if policy and self.encrypted is None else self.encrypted
+        if policy and policy.encrypted != encrypted:
+            recorded = None  # the table speaks of the others
+        wish = Wish(path=self.path, at=self.at, recorded=recorded)
+        wanted = Wanted(settings=self.settings, folder_id=self.folder_id, encrypted=encrypted)
         if len(destinations) > 1:
             destinations, refused = by_answer(wanted, destinations)
             done.refused |= refused
@@ -148,9 +149,6 @@ class Restore:
     def _policy(self) -> FolderPolicy | None:
         every = list_policies(self.postgres) if self.postgres else []
         return next((policy for policy in every if policy.folder_id == self.folder_id), None)
-
-    def _encrypted(self, policy: FolderPolicy | None) -> bool | None:
-        return policy.encrypted if self.encrypted is None and policy else self.encrypted
 
     def _destinations(self, policy: FolderPolicy | None, done: Restored) -> list[Destination]:
         """That named; those that the policy or the table names; or all there are."""

@@ -298,11 +298,13 @@ def test_an_encrypted_policy_comes_back_in_the_clear(backups: Backups, tmp_path:
     at_home(backups).joinpath("encrypted/files/d2/f2").write_bytes(b"RCLONE\0\0 rot")
     assert backups.restore(tmp_path / "rot").lacking == ["d2/f2"]
     backups.given_policy(encrypted=False)
+    backups.source.joinpath("d1/f1").write_text("newest")
     backups.run()
     assert "d2/f2" in hashes_below(at_home(backups) / "files")
     assert backups.restore(tmp_path / "plain").is_done
-    old = backups.restore(tmp_path / "old", encrypted=True, at=NOON, path="d1")
+    old = backups.restore(tmp_path / "old", encrypted=True, path="d1")
     assert (old.is_done, old.fetched) == (True, {"local": 1})
+    assert tmp_path.joinpath("old/d1/f1").read_text() == "new"
     with pytest.raises(BothKindsError, match="say --encrypted or --plain"):
         backups.restore(tmp_path / "both", postgres=None)
 
