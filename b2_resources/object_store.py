@@ -1,7 +1,7 @@
 """What every store promises: bytes under keys, whole or absent, proven by their sha256.
 
 The stores are in files of their own; one suite, tests/contracts/, holds all of them to this page.
-Signing URLs is a second, smaller promise and not part of this one.
+Signing URLs is a second, smaller promise, and uploads in parts by others are a third.
 """
 
 import mimetypes

@@ -69,7 +69,12 @@ def measure(size: SampleSize, settings: Settings) -> None:
     with meter.part("drill"):
         drills = list(
             DatabaseDrill(
-                postgres=postgres, settings=settings, open_duck=duck, event=command_event
+                postgres=postgres,
+                settings=settings,
+                open_duck=duck,
+                drill_id="bench",
+                now=datetime.now(UTC),
+                event=command_event,
             ).run()
         )
     print(f"{size}: {receipt.rows:,} rows, {receipt.size_bytes / 1e6:.0f} MB of Parquet")

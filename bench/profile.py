@@ -10,7 +10,7 @@ dependencies, patterns, meanings, personal values, a score, outliers, a workbook
     BENCH_YDATA=/tmp/throwaway/bin/python python -m bench.profile --rows 100000 --rounds 1
 
 BENCH_YDATA names a Python that has ydata-profiling, in an environment of its own: it is no
-dependency, needs pandas 2 and compiles with numba (4.18.4 with Python 3.11 was tried).
+dependency, needs pandas 2 (4.18.4 with Python 3.11 was tried).
 """
 
 import argparse

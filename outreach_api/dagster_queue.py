@@ -9,12 +9,17 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from threading import BoundedSemaphore
 
 from outreach_api.collaborators import TaskQueue
 from outreach_core.errors import RetryableError
 from outreach_core.task_runs import JOB, LOCATION, TASK_TAG, run_config_of
 
 TIMEOUT_SECONDS = 10
+MOST_AT_ONCE = 16
+"""Each holds one of the forty threads that answer requests; a webserver that hangs must not have
+all of them."""
+
 MOST_BYTES = 1024 * 1024
 LAUNCH = """
 mutation Launch($asked: ExecutionParams!) {
@@ -34,10 +39,16 @@ class DagsterQueue(TaskQueue):
 
     def __init__(self, ui_url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._url, self._timeout = f"{ui_url.rstrip('/')}/graphql", timeout_seconds
+        self._free = BoundedSemaphore(MOST_AT_ONCE)
 
     def push(self, task_id: str) -> None:
         """See TaskQueue. Raises NotPushedError."""
-        said = self._ask({"query": LAUNCH, "variables": {"asked": _asked(task_id)}})
+        if not self._free.acquire(blocking=False):
+            raise NotPushedError(f"{MOST_AT_ONCE} others wait for Dagster's webserver to answer")
+        try:
+            said = self._ask({"query": LAUNCH, "variables": {"asked": _asked(task_id)}})
+        finally:
+            self._free.release()
         try:
             kind = said["data"]["launchRun"]["__typename"]  # type: ignore[index]
         except (KeyError, TypeError):

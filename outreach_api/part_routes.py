@@ -20,9 +20,7 @@ from b2_resources.part_uploads import (
 from outreach_api.asking import Given, TaskId, User
 from outreach_api.collaborators import Collaborators
 from outreach_api.file_routes import uploading
-from outreach_api.refusals import ErrorCode, RefusedError
-from outreach_api.schemas import (
-    InputName,
+from outreach_api.part_schemas import (
     PartSent,
     PartShown,
     PartsSent,
@@ -32,6 +30,8 @@ from outreach_api.schemas import (
     PartUrlShown,
     UploadedShown,
 )
+from outreach_api.refusals import ErrorCode, RefusedError
+from outreach_api.schemas import InputName
 from outreach_core.task_parts import (
     PartUpload,
     drop_upload,

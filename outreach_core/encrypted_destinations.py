@@ -38,6 +38,11 @@ OTHERWISE_ENCRYPTED = """
     WHERE folder_id = %(folder_id)s AND destination = %(destination)s AND status = 'synced'
       AND passphrase_mark <> %(passphrase_mark)s LIMIT 1"""
 
+FORGET_OTHERWISE_ENCRYPTED = """
+    UPDATE shq.file_destinations SET passphrase_mark = NULL, remote_hash = NULL
+    WHERE folder_id = %(folder_id)s AND destination = %(destination)s
+      AND passphrase_mark <> %(passphrase_mark)s"""
+
 # Proven copies of what has a fault at a place, at another of its destinations. It lies there under
 # the same encryption, if any, so that its hash is the one that it must have here.
 COPIES_AT = """
@@ -86,6 +91,11 @@ def copies_at(connection: Connection, place: Place, other: str, kind: str) -> li
 def has_other_passphrase(connection: Connection, place: Place) -> bool:
     """True when files there are known to be encrypted with another passphrase."""
     return connection.execute(OTHERWISE_ENCRYPTED, vars(place)).fetchone() is not None
+
+
+def forget_other_passphrase(connection: Connection, place: Place) -> None:
+    """Files that are encrypted with another passphrase are as good as others' files from now on."""
+    connection.execute(FORGET_OTHERWISE_ENCRYPTED, vars(place))
 
 
 @contextmanager

@@ -88,6 +88,8 @@ NOTE_SENT = """
     SET status = CASE WHEN d.hash = f.hash THEN 'synced' ELSE 'failed' END,
         remote_path = CASE WHEN d.path IS NOT NULL THEN %(root)s || '/' || f.path END,
         error = CASE WHEN d.hash = f.hash THEN NULL
+                     WHEN d.path IS NOT NULL AND coalesce(d.remote_hash, d.hash) IS NULL
+                     THEN coalesce(t.error, 'the destination tells no hash of it')
                      ELSE coalesce(t.error, %(unsaid)s) END,
         attempts = CASE WHEN d.hash = f.hash THEN 0 ELSE f.attempts + 1 END,
         synced_at = CASE WHEN d.hash = f.hash THEN %(now)s ELSE f.synced_at END,

@@ -12,6 +12,9 @@ from unicodedata import normalize
 from outreach_core.errors import PermanentError
 from outreach_core.path_patterns import compiled, matches
 
+NEON = "neon"
+"""Where the database's own backup lies at a destination; it has no policy, but a history."""
+
 
 class Source(StrEnum):
     """What kind of place a policy's folder is in."""
@@ -167,11 +170,17 @@ def checked(policy: FolderPolicy) -> FolderPolicy:
     return policy
 
 
-def _problems(policy: FolderPolicy) -> Iterator[str]:
+def _id_problems(policy: FolderPolicy) -> Iterator[str]:
     if not policy.folder_id or not all(c.isalnum() or c in "-_." for c in policy.folder_id):
         yield "a folder id has letters, digits, -, _ and . and nothing else"
     if policy.folder_id.startswith("."):
         yield "a folder id does not begin with a dot"
+    if policy.folder_id == NEON:
+        yield f"{NEON} is where the database's own backup lies"
+
+
+def _problems(policy: FolderPolicy) -> Iterator[str]:
+    yield from _id_problems(policy)
     if not policy.name.strip():
         yield "its name is empty"
     if not policy.destinations:

@@ -198,14 +198,19 @@ def claim_next(connection: Connection, *, run_id: str | None, now: datetime) -> 
     return claim_task(connection, row[0], run_id=run_id, now=now) if row else None
 
 
-def queued_tasks(connection: Connection, *, queued_before: datetime, limit: int) -> list[str]:
-    """The ids of those that have waited since before, the one that has waited longest first."""
+def queued_tasks(
+    connection: Connection, *, queued_before: datetime, limit: int
+) -> Mapping[str, datetime]:
+    """Those that have waited since before, the one that has waited longest first.
+
+    By their ids: when they were queued last, which is later where a worker was lost.
+    """
     rows = connection.execute(
-        "SELECT id::text FROM shq.tasks WHERE status = 'QUEUED' AND queued_at < %s "
+        "SELECT id::text, changed_at FROM shq.tasks WHERE status = 'QUEUED' AND queued_at < %s "
         "ORDER BY queued_at, id LIMIT %s",
         [queued_before, limit],
     ).fetchall()
-    return [task_id for (task_id,) in rows]
+    return dict(rows)
 
 
 def say_progress(

@@ -6,6 +6,7 @@ setting says. What the API could not take in when it was announced is found here
 
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import dagster as dg
 
@@ -23,8 +24,8 @@ SECONDS = 30
 PAUSE_SECONDS = 300
 """After a run that failed: what kept it from succeeding may take a while to be mended."""
 
-MOST_AT_ONCE = 1000
-"""Noticed in one look; the rest is at the next, when these have left the inbox."""
+BATCH = 1000
+"""Announced in one statement."""
 
 
 def build_inbox_sensor(look_every_minutes: int | None) -> dg.SensorDefinition:
@@ -72,17 +73,13 @@ def _look(postgres: Postgres, store: ObjectStore, now: datetime) -> None:
     """Announce what lies there and was not refused before."""
     with postgres.connect() as connection:
         users = all_user_ids(connection)
-    found = []
-    for drop in listed_drops(store, users, now=now):
-        found.append((drop.key, drop.modified_at.replace(microsecond=0)))
-        if len(found) == MOST_AT_ONCE:
-            break
-    if not found:
-        return
-    with postgres.connect() as connection:
-        refused = refused_drops(connection, [key for key, _ in found])
-        fresh = [key for key, at in found if (key, at) not in refused]
-        announce_drops(connection, fresh, now=now, due_at=now)
+    drops = listed_drops(store, users, now=now)
+    while batch := list(islice(drops, BATCH)):
+        seen = [(drop.key, drop.modified_at.replace(microsecond=0)) for drop in batch]
+        with postgres.connect() as connection:
+            refused = refused_drops(connection, [key for key, _ in seen])
+            fresh = [key for key, at in seen if (key, at) not in refused]
+            announce_drops(connection, fresh, now=now, due_at=now)
 
 
 def _why_not(instance: dg.DagsterInstance, *, waits: bool) -> str | None:

@@ -4,7 +4,7 @@ Chosen by their status in the database; nothing is remembered from tick to tick,
 was stopped, started again or ticks twice asks for nothing twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -28,6 +28,9 @@ PAUSE = timedelta(minutes=1)
 
 LONGEST_PAUSE = timedelta(hours=1)
 
+CLOCKS_APART = timedelta(minutes=1)
+"""By so much the API's clock and Dagster's may differ; a worker is given up after thirty."""
+
 
 @dg.sensor(
     job=process_task_job,
@@ -42,13 +45,15 @@ def task_uploads_sensor(context: dg.SensorEvaluationContext, neon: NeonResource)
     now = datetime.now(UTC)  # noqa: TID251 an edge: a tick is now
     waiting = _waiting(neon.open(), now)
     runs = _runs_of(context.instance, waiting)
-    asked = [_request(one, runs[one]) for one in waiting if _is_due(runs[one], now)]
+    asked = [
+        _request(one, runs[one]) for one, since in waiting.items() if _is_due(runs[one], since, now)
+    ]
     return dg.SensorResult(
         run_requests=asked, skip_reason=None if asked else f"{len(waiting)} wait, each has a run"
     )
 
 
-def _waiting(postgres: Postgres, now: datetime) -> list[str]:
+def _waiting(postgres: Postgres, now: datetime) -> Mapping[str, datetime]:
     try:
         with postgres.connect() as connection:
             # Here too, beside the schedule's round: whoever lost their worker has waited enough.
@@ -61,7 +66,7 @@ def _waiting(postgres: Postgres, now: datetime) -> list[str]:
 
 
 def _runs_of(
-    instance: dg.DagsterInstance, task_ids: Sequence[str]
+    instance: dg.DagsterInstance, task_ids: Collection[str]
 ) -> Mapping[str, list[dg.RunRecord]]:
     """Every run that was asked for, by task."""
     found: dict[str, list[dg.RunRecord]] = {task_id: [] for task_id in task_ids}
@@ -72,10 +77,16 @@ def _runs_of(
     return found
 
 
-def _is_due(runs: Sequence[dg.RunRecord], now: datetime) -> bool:
-    """No run is on its way, and the last one's end was long enough ago."""
-    if any(run.dagster_run.status in UNFINISHED for run in runs):
+def _is_due(runs: Sequence[dg.RunRecord], since: datetime, now: datetime) -> bool:
+    """No run is on its way, and the last one's end was long enough ago.
+
+    One that was there before the task was queued has had it and lost it, whatever its status says:
+    of a machine that is gone nobody tells Dagster.
+    """
+    begun = since - CLOCKS_APART
+    if any(run.dagster_run.status in UNFINISHED and run.create_timestamp > begun for run in runs):
         return False
+    runs = [run for run in runs if run.dagster_run.status not in UNFINISHED]
     if not runs:
         return True
     failed = sum(run.dagster_run.status is not dg.DagsterRunStatus.SUCCESS for run in runs)

@@ -97,6 +97,8 @@ def build_backup_neon(settings: Settings) -> list[dg.AssetsDefinition]:
                 postgres=neon.open(),
                 settings=settings,
                 open_duck=private_duckdb.open,
+                drill_id=context.run.run_id,
+                now=datetime.now(UTC),  # noqa: TID251 an edge: an asset's body
                 event=run_event(context),
             )
             found = list(drill.run())

@@ -1,5 +1,6 @@
 """`outreach backup database` and what brings one back; folders by policy are in backup.py."""
 
+import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -110,7 +111,8 @@ def restore_database(
 def drill_database(destination: Destinations = None, *, as_json: Json = False) -> None:
     """Restore each destination's newest backup into a PostgreSQL of its own, and compare.
 
-    Ends with 1 when one cannot be restored or holds other rows.
+    Ends with 1 when one cannot be restored or holds other rows. `outreach backup drills --policy
+    neon` is the history.
 
     Examples: `outreach backup drill-database` · `outreach backup drill-database --json`
     """
@@ -123,6 +125,8 @@ def drill_database(destination: Destinations = None, *, as_json: Json = False) -
         postgres=open_neon(settings),
         settings=settings,
         open_duck=_open_duck(settings),
+        drill_id=secrets.token_hex(8),
+        now=datetime.now(UTC),  # noqa: TID251 the edge
         event=command_event,
     )
     found = list(drill.run(destination or []))

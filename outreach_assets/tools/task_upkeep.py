@@ -60,11 +60,13 @@ def look_after_tasks(postgres: Postgres, store: ObjectStore, *, now: datetime) -
 
 
 def _abort_uploads(postgres: Postgres, store: ObjectStore) -> int:
-    parts, aborted = part_uploads_of(store), 0
     with postgres.connect() as connection:
         left = left_uploads(connection, limit=AT_ONCE)
+    aborted = 0
     for one in left:
-        aborted += parts.abort_all(task_input_key(one.user_id, one.task_id, one.name))
+        aborted += part_uploads_of(store).abort_all(
+            task_input_key(one.user_id, one.task_id, one.name)
+        )
         with postgres.connect() as connection:
             forget_upload(connection, one)
     return aborted

@@ -13,7 +13,9 @@ from outreach_core.embedded_postgres import EmbeddedPostgres
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.sample_data import ExistingRows, SampleSize, SampleTarget, load_sample
+from outreach_core.users import add_user
 from tests.faults.workplace import Workplace
+from tests.integration.outreach_assets.tools.task_at_hand import TasksAtHand, clock
 from tests.servers.rclone_s3 import RcloneS3
 
 MAKE_DAGSTER_TABLES = """
@@ -72,6 +74,21 @@ def workplace(
     with server.connect(autocommit=True) as connection:
         for name in names:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def tasks(server: Postgres, tmp_path: Path) -> Iterator[TasksAtHand]:
+    """Tasks of the user anna, in a database and a folder of this test's own."""
+    name = f"tasks_{uuid4().hex[:12]}"
+    with server.connect(autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    postgres = server.database(name)
+    migrate(postgres)
+    with postgres.connect() as connection:
+        add_user(connection, "anna", is_operator=False, now=clock())
+    yield TasksAtHand(postgres=postgres, home=tmp_path)
+    with server.connect(autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture

@@ -109,6 +109,39 @@ def test_a_killed_run_leaves_no_rclone_and_no_status_that_is_not_true(
 
 
 @pytest.mark.slow
+def test_a_killed_encrypted_run_shows_no_passphrase_and_what_had_come_is_proven(
+    backups: Backups, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    passphrase, mark = f"not to be seen {uuid4().hex}", f"C.{uuid4().hex}"
+    backups.patch.setenv("OUTREACH_BACKUP_PASSPHRASE", passphrase)
+    backups.given_policy(encrypted=True)
+    command = [sys.executable, "-c", "from outreach_assets.command_line.main import run; run()"]
+    run = subprocess.Popen(
+        [*command, "backup", "run"],
+        env={**os.environ, "LANG": mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for(lambda: proxy.count("PUT") >= 10)
+    assert not any(passphrase in words for words in marked_processes(mark).values())
+    run.kill()
+    output, _ = run.communicate(timeout=SECONDS)
+    assert passphrase not in output
+    wait_for(lambda: not marked_processes(mark))
+    assert backups.statuses("aws_s3") == {"pending": FILES}
+    proxy.rates = {}
+    done = backups.run()["aws_s3"]
+    assert (done.is_done, done.synced) == (True, FILES)
+    assert 0 < done.sent < FILES
+    assert backups.verify()["aws_s3"].is_sound
+    place = tmp_path / "s3/aws/docs/encrypted/files"
+    assert {f"md5:{one}" for one in hashes_below(place).values()} == {
+        row["remote_hash"] for row in backups.rows("aws_s3").values()
+    }
+
+
+@pytest.mark.slow
 def test_a_killed_restore_leaves_no_half_file_and_the_next_one_goes_on(
     backups: Backups, proxy: FaultProxy, tmp_path: Path
 ) -> None:

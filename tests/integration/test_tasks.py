@@ -135,8 +135,8 @@ def test_parallel_claims_get_a_task_each_in_order(postgres: Postgres) -> None:
     with postgres.connect() as connection:
         asked = [a_queued_task(connection, T0 + timedelta(seconds=n)).id for n in range(12)]
         later = T0 + timedelta(seconds=5)
-        assert queued_tasks(connection, queued_before=later, limit=3) == asked[:3]
-        assert queued_tasks(connection, queued_before=later, limit=99) == asked[:5]
+        assert list(queued_tasks(connection, queued_before=later, limit=3)) == asked[:3]
+        assert list(queued_tasks(connection, queued_before=later, limit=99)) == asked[:5]
 
     def claims(_worker: int) -> list[str]:
         mine = []

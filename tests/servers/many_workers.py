@@ -50,12 +50,16 @@ class ManyWorkers(OutreachDev):
             if self.is_warm:
                 self.worker = self._stack.enter_context(self._a_worker())
             super().__enter__()
-            self._stack.callback(self.stop)
             self._stack = self._stack.pop_all()
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        self._stack.close()
+    def stop(self) -> int:
+        """All that was started beside Dagster first: its end is waited for as well."""
+        try:
+            self._stack.close()
+        finally:
+            code = super().stop()
+        return code
 
     def words(self) -> Sequence[str | Path]:
         return [

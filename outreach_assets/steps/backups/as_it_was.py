@@ -35,6 +35,9 @@ class Held:
     """What was there at a time."""
 
     files: Mapping[str, Kept]
+    of: Mapping[str, int]
+    """How many files there are in each place that they are in, also those of other times."""
+
     lost: Sequence[str]
     """Files that were there too, and that a later run replaced or removed without keeping them."""
 
@@ -95,6 +98,7 @@ def as_of(
     files = {**newest, **was}
     return Held(
         files={path: kept for path, kept in files.items() if kept},
+        of={FILES: len(newest)} | {f"versions/{v}": len(files) for v, files in versions.items()},
         lost=sorted(lost),
         sent=sent,
         version=earlier[-1].version,

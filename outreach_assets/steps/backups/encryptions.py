@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 
 from outreach_assets.steps.backups.crypt import BLOCK_BYTES, HEADER_BYTES, Cipher, is_header
 from outreach_assets.steps.backups.job import Job
@@ -16,10 +17,14 @@ from outreach_assets.steps.backups.places import FROM, HELD
 from outreach_assets.steps.backups.rclone import Rclone, RcloneError
 from outreach_core.encrypted_destinations import (
     ProvenFile,
+    forget_other_passphrase,
     has_other_passphrase,
     note_recognised,
 )
 from outreach_core.errors import PermanentError
+
+AT_ONCE = 1000
+"""So many are waited for together; of a million, all would take a gigabyte."""
 
 
 class OtherPassphraseError(PermanentError):
@@ -29,12 +34,15 @@ class OtherPassphraseError(PermanentError):
 def refuse_other_passphrase(job: Job) -> None:
     """A slip in the passphrase would send everything anew, for nobody to read.
 
-    Raises OtherPassphraseError.
+    Raises OtherPassphraseError, unless a new one is meant: then what the old one encrypted is known
+    no more.
     """
-    if job.at.cipher is None or job.is_new_passphrase:
+    if job.at.cipher is None:
         return
     with job.postgres.connect() as connection:
-        if has_other_passphrase(connection, job.place):
+        if job.is_new_passphrase:
+            forget_other_passphrase(connection, job.place)
+        elif has_other_passphrase(connection, job.place):
             raise OtherPassphraseError(
                 "what is there was encrypted with another OUTREACH_BACKUP_PASSPHRASE or "
                 "OUTREACH_BACKUP_SALT than is set now: set it back, or send everything anew by "
@@ -66,8 +74,10 @@ def encryptions(job: Job, paths: Iterable[str], kinds: HashKinds) -> Iterator[Pr
     if job.at.cipher is None:
         return
     one = partial(_encryption, job.rclone, job.at.cipher, kinds)
+    rest = iter(paths)
     with ThreadPoolExecutor(job.destination.limits.transfers) as threads:
-        yield from filter(None, threads.map(one, paths))
+        while some := list(islice(rest, AT_ONCE)):
+            yield from filter(None, threads.map(one, some))
 
 
 def _encryption(rclone: Rclone, cipher: Cipher, kinds: HashKinds, path: str) -> ProvenFile | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outreach_assets.steps.backups.as_it_was import Kept
-from outreach_assets.steps.backups.kept import LISTING, KeptFolder
+from outreach_assets.steps.backups.kept import KeptFolder
+from outreach_assets.steps.backups.listing import FILES as LISTING
 from outreach_assets.steps.backups.mover import DestinationLostError, Moved, Mover, only
 from outreach_assets.steps.backups.places import LINKS
 from outreach_assets.steps.backups.rclone import NotThereError, Rclone, RcloneError
@@ -16,6 +17,7 @@ from outreach_assets.steps.backups.rclone import NotThereError, Rclone, RcloneEr
 Hashes = frozenset[str]
 """What a file may have, `md5:…`; with none of them, nobody can say what it must have."""
 
+NOBODY_COUNTED: Mapping[str, int] = {}
 NOT_THERE = "it is not there, or did not arrive"
 DAMAGED = "what is there is not what was backed up"
 
@@ -36,9 +38,17 @@ class Offer:
 
 
 def fetch(
-    kept: KeptFolder, offers: Mapping[str, Offer], folder: Path, reached: Callable[[Moved], None]
+    kept: KeptFolder,
+    offers: Mapping[str, Offer],
+    folder: Path,
+    reached: Callable[[Moved], None],
+    *,
+    of: Mapping[str, int] = NOBODY_COUNTED,
 ) -> dict[str, str]:
-    """Bring these into the folder; why, for those that are not whole there at the end."""
+    """Bring these into the folder; why, for those that are not whole there at the end.
+
+    `of`: how many files the destination has in each place. What has come there since may come too.
+    """
     failed = {path: DAMAGED for path, offer in offers.items() if offer.is_other}
     wanted = {path: offer for path, offer in offers.items() if path not in failed}
     mover, into = Mover(kept.rclone, reached, _nobody_minds), with_links(folder)
@@ -46,13 +56,14 @@ def fetch(
     try:
         for below in sorted({offer.kept.below for offer in wanted.values()}):
             paths = [path for path, offer in wanted.items() if offer.kept.below == below]
-            mover.send(kept.fs(below), into, paths)
+            send = mover.send_folder if len(paths) == of.get(below) else mover.send
+            send(kept.fs(below), into, paths)
     except (RcloneError, DestinationLostError) as error:
         lost = str(error)  # what has come until then is as good as any
     hashes = {path: offer.hashes for path, offer in wanted.items()}
     whole = whole_in(kept.rclone, into, hashes)
     lacking = hashes.keys() - whole.keys()
-    arrived = {found["Path"] for found in listed_in(kept.rclone, into, lacking)} if lacking else {}
+    arrived = {found["Path"] for found in listed_in(kept.rclone, into, lacking)}
     for path in lacking:
         unsaid = DAMAGED if path in arrived else lost or NOT_THERE
         failed[path] = kept.rclone.errors.get(path, unsaid)
@@ -81,7 +92,9 @@ def listed_in(
     rclone: Rclone, folder: str, paths: Iterable[str], kinds: Iterable[str] = ()
 ) -> list[dict]:  # type: ignore[type-arg]  # rclone's objects
     """Those of the paths that are files in a folder of this machine."""
-    kinds = list(kinds)
+    paths, kinds = list(paths), list(kinds)
+    if not paths:
+        return []
     opt = {**LISTING, "showHash": bool(kinds), "hashTypes": kinds}
     with only(rclone, paths) as these:
         asked = rclone.ask("operations/list", fs=folder, remote="", opt=opt, _filter=these)

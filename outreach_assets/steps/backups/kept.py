@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from threading import Event
 
 from outreach_assets.steps.backups.as_it_was import FILES, Kept
+from outreach_assets.steps.backups.listing import FILES as LISTING
 from outreach_assets.steps.backups.places import (
     DestinationPlace,
     SourcePlace,
@@ -25,7 +26,6 @@ from outreach_core.settings import Settings
 
 LAID_OUT = {FILES, "versions"}
 ENCRYPTED = "encrypted"
-LISTING = {"recurse": True, "filesOnly": True, "noModTime": True, "noMimeType": True}
 
 
 class BothKindsError(PermanentError):

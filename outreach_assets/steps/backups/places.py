@@ -189,6 +189,10 @@ def rclone_for(
     if source:
         links = LINKS if source.is_local else ""
         remotes[FROM] = {"type": "alias", "remote": f"{links}{source.fs}"}
+        is_encrypted = any(place.cipher for place in places)
+        if is_encrypted and not source.is_local and destination.rclone.get("type") == "s3":
+            # Of what came in parts S3 tells no hash, and nobody knows it before it is encrypted.
+            remotes[TO] = {**destination.rclone, "upload_cutoff": "5G"}
     limits = destination.limits
     return Rclone(
         program,

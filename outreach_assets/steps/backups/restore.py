@@ -226,10 +226,8 @@ class _Restoring:
         self.folder.check_room(sum(offer.kept.size_bytes for offer in coming.values()))
         self.restore.progress.began(self.restore.folder_id, name, "copying")
         heard = partial(self.restore.progress.moved, self.restore.folder_id, name)
-        failed = fetch(kept, coming, self.folder.arriving, heard)
-        self.folder.discard(kept.rclone, failed)
-        whole = offers.keys() - failed.keys()
-        occupied = self.folder.put_in_place(kept.rclone, whole)
+        failed = fetch(kept, coming, self.folder.arriving, heard, of=plan.of)
+        occupied = self.folder.put_in_place(kept.rclone, offers.keys() - failed.keys())
         self.done.resumed += len(arrived)
         self._note(name, failed | dict.fromkeys(occupied, OCCUPIED), coming, arrived)
 

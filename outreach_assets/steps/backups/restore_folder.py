@@ -82,7 +82,7 @@ class RestoreFolder:
             )
 
     def put_in_place(self, rclone: Rclone, paths: Iterable[str]) -> set[str]:
-        """Move those that have arrived to where they belong; which of them did not get there."""
+        """Move these to where they belong, and drop all else; which of them did not get there."""
         wanted = sorted(paths)
         Mover(rclone, _unheard, _nobody_minds).run(
             "sync/move",
@@ -92,11 +92,9 @@ class RestoreFolder:
             # The check before it was minutes ago: never over what has come since.
             _config={"IgnoreExisting": True, "NoUpdateDirModTime": True},
         )
-        return {found["Path"] for found in listed_in(rclone, with_links(self.arriving), wanted)}
-
-    def discard(self, rclone: Rclone, paths: Iterable[str]) -> None:
-        """Remove what has arrived and is not whole."""
-        Mover(rclone, _unheard, _nobody_minds).remove(with_links(self.arriving), sorted(paths))
+        left = listed_in(rclone, with_links(self.arriving), wanted)
+        shutil.rmtree(self.arriving, ignore_errors=True)
+        return {found["Path"] for found in left}
 
 
 @contextmanager
@@ -117,7 +115,7 @@ def restore_folder(path: Path) -> Iterator[RestoreFolder]:
     try:
         yield folder
     finally:
-        if not any(path.is_file() or path.is_symlink() for path in folder.arriving.rglob("*")):
+        if not folder.arriving.exists():
             shutil.rmtree(work, ignore_errors=True)
         os.close(lock)
         if not was_there and not any(path.iterdir()):

@@ -42,6 +42,9 @@ class Plan:
     """What a destination can give of a wish."""
 
     offers: Mapping[str, Offer]
+    of: Mapping[str, int]
+    """How many files there are in each place that they are offered from, also unwanted ones."""
+
     missing: Mapping[str, str]
     """Files it should have and has not, with the hash that the table knows."""
 
@@ -80,6 +83,7 @@ def planned(kept: KeptFolder, wish: Wish) -> Plan:
         offers |= _as_it_says(kept, {path: offers[path] for path in unproven}, slow)
     return Plan(
         offers=offers,
+        of=held.of,
         missing={
             path: known.hash
             for path, known in recorded.items()
@@ -96,7 +100,7 @@ def _held(kept: KeptFolder, wish: Wish, kinds: Sequence[str]) -> Held:
     newest = kept.listed(FILES, kinds)
     if wish.version is None:
         notes = [] if wish.recorded else kept.notes()
-        return Held(files=newest, lost=[], sent=sent_hashes(notes))
+        return Held(files=newest, of={FILES: len(newest)}, lost=[], sent=sent_hashes(notes))
     later = [version for version in _versions(kept) if version > wish.version]
     versions = {version: kept.listed(f"versions/{version}", kinds) for version in later}
     return as_of(wish.version, newest, versions, kept.notes())

@@ -29,7 +29,13 @@ from outreach_assets.steps.backups.mover import Moved
 from outreach_assets.steps.backups.places import FROM
 from outreach_assets.steps.backups.prove import read_hashes
 from outreach_assets.steps.backups.rclone import RcloneError
-from outreach_core.file_destinations import ListedFile, copy_in, copy_in_bytes, drop_twins
+from outreach_core.file_destinations import (
+    ListedFile,
+    copy_in,
+    copy_in_bytes,
+    drop_twins,
+    folders_among,
+)
 from outreach_core.file_proofs import (
     Compared,
     Fault,
@@ -40,6 +46,7 @@ from outreach_core.file_proofs import (
     standing,
     to_read,
 )
+from outreach_core.postgres import Connection
 
 BATCH_FILES, BATCH_BYTES = 500, 1 << 30
 """After so many, what was read is recorded: who stops a verification loses no more than that."""
@@ -167,7 +174,7 @@ def _compared(job: Job) -> tuple[Compared, HashKinds, str | None]:
         if job.policy.source in MAY_HAVE_TWINS:
             drop_twins(connection)
         if source_error is None:
-            source_error = _unread(job)
+            source_error = _unread(connection, job)
         copy_in_there(connection, job, answered_there(job, asked_there, kinds.there))
         compared = note_verified(connection, job.place, now=job.now)
         is_there = standing(connection, job.place, now=job.now).files > 0
@@ -186,12 +193,12 @@ def _listed_source(job: Job, kind: str) -> tuple[Iterator[ListedFile], str | Non
     return (file for file in files if file.size_bytes >= 0), None
 
 
-def _unread(job: Job) -> str | None:
+def _unread(connection: Connection, job: Job) -> str | None:
     try:
-        unread = unread_folders(job.rclone)
+        unread = folders_among(connection, unread_folders(job.rclone))
     except SourceGoneError as error:
         return str(error)
-    return f"{', '.join(unread)} cannot be read in the source" if unread else None
+    return f"{', '.join(unread)} cannot be listed in the source" if unread else None
 
 
 def _read(job: Job, sample: Sample, kind: str) -> _Read:

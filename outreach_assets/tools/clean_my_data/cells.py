@@ -13,6 +13,7 @@ from outreach_assets.tools.clean_my_data.agents import FORMULAS, PLAIN_TEXT, Age
 from outreach_assets.tools.clean_my_data.kinds import Kind, kind_of, meant_by
 from outreach_assets.tools.clean_my_data.log import Log
 from outreach_assets.tools.clean_my_data.manifest import CleanParameters, FillWith
+from outreach_assets.tools.clean_my_data.meant import Meant
 from outreach_assets.tools.reading.columns import inner_name, literal
 
 
@@ -39,8 +40,8 @@ class CellCleaner:
     def clean(self, place: int, name: str) -> CleanedColumn:
         """Look at the place-th column, called `name`; make `map_<place>` when a value changes."""
         self._spell(inner_name(place))
-        kind, says = self._understand(name)
-        self._finish(name)
+        kind, meant = self._understand(name)
+        self._finish(name, meant)
         agents = [
             *(PLAIN_TEXT, Agent.UNICODE, Agent.TRIM, Agent.NULL_WORDS),
             *(kind.agent if kind else "", Agent.FILL_NULLS, FORMULAS),
@@ -55,6 +56,7 @@ class CellCleaner:
             self.log.changes(place, self._steps(agents))
         self.log.left(place, agents[4], is_empty=not left)
         self.duck.execute("DROP TABLE cells")
+        says = meant.says if meant else None
         return CleanedColumn(kind=kind, says=says, is_changed=bool(changed))
 
     def _spell(self, column: str) -> None:
@@ -78,44 +80,33 @@ class CellCleaner:
         words = self.parameters.null_words if self._has(Agent.NULL_WORDS) else ()
         return text.without_null_words(value, words)
 
-    def _understand(self, name: str) -> tuple[Kind | None, str | None]:
-        """Add `s4`, the value as one of its kind, and why it was left."""
+    def _understand(self, name: str) -> tuple[Kind | None, Meant | None]:
+        """What the column's values are, and how such are written when that is wanted."""
         self.duck.execute("""
             CREATE OR REPLACE TEMP TABLE meanings AS
             SELECT DISTINCT s3 AS value FROM cells WHERE s3 IS NOT NULL""")
         kind = kind_of(self.duck, "meanings", name, self.parameters)
-        meant = None
-        if kind is not None and self._has(kind.agent):
-            meant = meant_by(self.duck, "meanings", kind.agent, self.parameters, self.folder)
-            self.duck.execute(f"""
-                CREATE OR REPLACE TEMP TABLE meanings AS
-                SELECT value, after, CASE WHEN after IS NULL THEN {meant.left} END AS reason
-                FROM (SELECT *, {meant.after} AS after FROM {meant.relation or "meanings"})""")
-            self.duck.execute("""
-                CREATE OR REPLACE TEMP TABLE cells AS
-                SELECT cells.*, coalesce(after, s3) AS s4, reason
-                FROM cells LEFT JOIN meanings ON s3 = value""")
-        else:
-            self.duck.execute("""
-                CREATE OR REPLACE TEMP TABLE cells AS
-                SELECT *, s3 AS s4, NULL::VARCHAR AS reason FROM cells""")
-        self.duck.execute("DROP TABLE meanings")
-        return kind, meant.says if meant else None
+        if kind is None or not self._has(kind.agent):
+            return kind, None
+        return kind, meant_by(self.duck, "meanings", kind.agent, self.parameters, self.folder)
 
-    def _finish(self, name: str) -> None:
-        """Add `s5`, filled, and `s6`, which no spreadsheet runs."""
+    def _finish(self, name: str, meant: Meant | None) -> None:
+        """Add `s4`, of its kind, or why it was left, `s5`, filled, `s6`, which nobody runs."""
+        understood = f"({_understood(meant)})"
         safe = "s5" if self.parameters.keep_formulas else text.without_formulas("s5")
         self.duck.execute(f"""
             CREATE OR REPLACE TEMP TABLE cells AS
-            SELECT *, {safe} AS s6 FROM (SELECT *, {self._filled(name)} AS s5 FROM cells)""")
+            SELECT *, {safe} AS s6
+            FROM (SELECT *, {self._filled(name, understood)} AS s5 FROM {understood})""")
+        self.duck.execute("DROP TABLE meanings")
 
-    def _filled(self, name: str) -> str:
+    def _filled(self, name: str, understood: str) -> str:
         wanted = self.parameters.fill_columns
         if not self._has(Agent.FILL_NULLS) or (wanted and name not in wanted):
             return "s4"
         if self.parameters.fill_with is FillWith.VALUE:
             return f"coalesce(s4, {literal(self.parameters.fill_value)})"
-        return """coalesce(s4, (SELECT s4 FROM cells WHERE s4 IS NOT NULL
+        return f"""coalesce(s4, (SELECT s4 FROM {understood} WHERE s4 IS NOT NULL
             GROUP BY s4 ORDER BY sum(n) DESC, s4 LIMIT 1))"""
 
     def _steps(self, agents: list[str]) -> str:
@@ -127,3 +118,18 @@ class CellCleaner:
             f"WHERE given IS DISTINCT FROM s6 AND {before} IS DISTINCT FROM s{stage}"
             for stage, (agent, before) in enumerate(zip(agents, befores, strict=True))
         )
+
+
+def _understood(meant: Meant | None) -> str:
+    """SQL for `cells` with `s4` and the reason why a value was left as it is."""
+    if meant is None:
+        return "SELECT *, s3 AS s4, NULL::VARCHAR AS reason FROM cells"
+    if meant.relation is None:
+        after = f"SELECT *, {meant.after} AS after FROM (SELECT *, s3 AS value FROM cells)"
+    else:
+        after = f"""SELECT * FROM cells
+            LEFT JOIN (SELECT *, {meant.after} AS after FROM {meant.relation}) ON s3 = value"""
+    kept = ", ".join(("given", "n", *(f"s{stage}" for stage in range(4))))
+    return f"""SELECT {kept}, coalesce(after, s3) AS s4,
+            CASE WHEN after IS NULL AND s3 IS NOT NULL THEN {meant.left} END AS reason
+        FROM ({after})"""

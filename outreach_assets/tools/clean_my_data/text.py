@@ -13,6 +13,9 @@ JOINERS = r"[\x{200C}\x{200D}]"
 NEEDS_JOINERS = r"[^\x{0000}-\x{024F}\x{2000}-\x{206F}]"
 """Beyond Latin, joiners hold emoji together and are letters' shapes in Persian and Hindi."""
 
+BLANKS = (9, 10, 12, 13, 32, 160)
+r"""What \s and a blank that does not break are, as code points."""
+
 CONTROLS = r"[\x{0000}-\x{0008}\x{000E}-\x{001F}\x{007F}-\x{0084}\x{0086}-\x{009F}]"
 SPACES = (
     r"[\x{000B}\x{000C}\x{0085}\x{00A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}"
@@ -23,7 +26,10 @@ SPACES = (
 def plain_text(value: str) -> str:
     """One kind of line end, no NUL; no text at all is no value."""
     one_end = f"replace(replace({value}, chr(13) || chr(10), chr(10)), chr(13), chr(10))"
-    return f"nullif(replace({one_end}, chr(0), ''), '')"
+    return (
+        f"CASE WHEN contains({value}, chr(13)) OR contains({value}, chr(0)) OR {value} = '' "
+        f"THEN nullif(replace({one_end}, chr(0), ''), '') ELSE {value} END"
+    )
 
 
 def in_unicode(value: str) -> str:
@@ -43,7 +49,12 @@ def in_unicode(value: str) -> str:
 
 def trimmed(value: str) -> str:
     """Without white space around it; NULL when nothing else is left."""
-    return rf"nullif(regexp_replace({value}, '^[\s\x{{00A0}}]+|[\s\x{{00A0}}]+$', '', 'g'), '')"
+    bare = rf"nullif(regexp_replace({value}, '^[\s\x{{00A0}}]+|[\s\x{{00A0}}]+$', '', 'g'), '')"
+    # Few values are padded, and the expression takes three times as long as this.
+    is_padded = " OR ".join(
+        f"prefix({value}, chr({one})) OR suffix({value}, chr({one}))" for one in BLANKS
+    )
+    return f"CASE WHEN {is_padded} OR {value} = '' THEN {bare} ELSE {value} END"
 
 
 def without_null_words(value: str, words: Sequence[str]) -> str:
@@ -51,7 +62,12 @@ def without_null_words(value: str, words: Sequence[str]) -> str:
     if not words:
         return value
     listed = ", ".join(literal(word.lower()) for word in words)
-    return f"CASE WHEN lower({value}) IN ({listed}) THEN NULL ELSE {value} END"
+    # In UTF-8 a capital letter can take three times the bytes of the small one: the Kelvin sign.
+    longest = 3 * max(len(word.encode()) for word in words)
+    return (
+        f"CASE WHEN strlen({value}) <= {longest} AND lower({value}) IN ({listed}) "
+        f"THEN NULL ELSE {value} END"
+    )
 
 
 def without_formulas(value: str) -> str:

@@ -100,7 +100,7 @@ def _issues(issues: Sequence[Issue]) -> str:
             f"<span class='tag {one.severity}'>{one.severity}</span>",
             f"<code>{escape(one.column)}</code>" if one.column else "table",
             f"<span class=says>{escape(one.sentence)}</span>",
-            f"<span class=rows>{one.rows:,}</span>",
+            f"<span class=rows>{one.rows:,}</span>" if one.rows else "",
         ]
         for one in issues[:MOST_ISSUES]
     ]
@@ -166,9 +166,9 @@ def _column(column: ColumnReport) -> str:
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
     return (
         f"<details class=column {'open' if column.place <= 12 else ''}><summary>"
+        f"<span class=score>{column.score:.0f}</span>"
         f"<b>{escape(column.name)}</b> <span class=tag>{column.type}</span>"
-        f"<span class='tag means'>{column.meaning}</span>{tags}"
-        f"<span class=score>{column.score:.0f}</span></summary>"
+        f"<span class='tag means'>{column.meaning}</span>{tags}</summary>"
         f"<div class=split><dl>{listed}</dl><div>{_pictures(column)}</div></div></details>"
     )
 

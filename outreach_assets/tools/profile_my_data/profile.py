@@ -24,7 +24,7 @@ from outreach_assets.tools.profile_my_data.report import (
 )
 from outreach_assets.tools.profile_my_data.rows import Rows, rows_sql
 from outreach_assets.tools.profile_my_data.table_facts import table_report
-from outreach_assets.tools.profile_my_data.values import values_of
+from outreach_assets.tools.profile_my_data.values import forms_of, values_of
 from outreach_assets.tools.profile_my_data.workbook import write_workbook
 from outreach_assets.tools.reading.columns import inner_name
 from outreach_assets.tools.reading.read_table import ReadTable, read_table
@@ -124,13 +124,16 @@ def _look(
         inner = inner_name(list(before.names).index(name))
         with values_of(duck, f"{BASELINE}_rows", inner, "before", values) as old:
             drift = column_drift(duck, values, old, column, parameters.drift_bins)
-    return Look(report=column, drift=drift, type_change=_type_change(duck, inner, column))
+            is_written_alike = forms_of(duck, old.name, old.distinct) == values.forms
+            was = meaning(duck, old, name).type
+    if not is_written_alike:
+        with values_of(duck, f"{BASELINE}_rows", inner, "before") as old:
+            was = meaning(duck, old, name).type
+    return Look(report=column, drift=drift, type_change=_type_change(was, column))
 
 
-def _type_change(duck: Duck, inner: str, column: ColumnReport) -> TypeChange | None:
-    """The baseline's own type, where it is another one."""
-    with values_of(duck, f"{BASELINE}_rows", inner, "before") as old:
-        was = meaning(duck, old, column.name).type
+def _type_change(was: str, column: ColumnReport) -> TypeChange | None:
+    """What the column was in the baseline, where that is another type."""
     if was == column.type or "empty" in (was, column.type):
         return None
     return TypeChange(name=column.name, before=was, now=column.type)

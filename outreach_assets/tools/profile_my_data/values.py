@@ -108,7 +108,7 @@ def values_of(
 
     With `like`, the same forms are looked for as there, so that both can be compared.
     """
-    counted, read = f"{name}_counted", _read(name)
+    counted = f"{name}_counted"
     duck.execute(f"""
         CREATE OR REPLACE TEMP TABLE {counted} AS
         SELECT {column} AS value, count(*) AS n FROM {relation} GROUP BY ALL""")
@@ -117,15 +117,9 @@ def values_of(
     duck.execute(f"""
         CREATE OR REPLACE TEMP VIEW {name} AS
         SELECT * FROM (SELECT value, n, {said} AS said FROM {counted}) WHERE said <> ''""")
-    forms = like.forms if like else _forms(duck, name, counts.distinct)
+    forms = like.forms if like else forms_of(duck, name, counts.distinct)
     is_day_first = like.is_day_first if like else _is_day_first(duck, name, forms)
-    # Only what numbers and times say is asked for often enough to be worth a table.
-    kind = "TABLE" if {f.family for f in forms} & {Family.NUMBER, Family.MOMENT} else "VIEW"
-    duck.execute(f"""
-        CREATE OR REPLACE TEMP {kind} {read} AS
-        SELECT n, form, {parsed_sql(forms, Family.NUMBER)} AS number,
-            {parsed_sql(forms, Family.MOMENT, is_day_first=is_day_first)} AS moment
-        FROM (SELECT said, n, {form_sql(forms)} AS form FROM {name})""")
+    kind = _say(duck, name, forms, is_day_first=is_day_first)
     try:
         yield Values(
             name=name,
@@ -133,16 +127,28 @@ def values_of(
             forms=forms,
             is_day_first=is_day_first,
             has_codes=_has_codes(duck, name, forms),
-            written=_written(duck, read),
+            written=_written(duck, _read(name)),
         )
     finally:
-        duck.execute(f"DROP {kind} {read}")
+        duck.execute(f"DROP {kind} {_read(name)}")
         duck.execute(f"DROP VIEW {name}")
         duck.execute(f"DROP TABLE {counted}")
 
 
 def _read(name: str) -> str:
     return f"{name}_read"
+
+
+def _say(duck: Duck, name: str, forms: Sequence[Form], *, is_day_first: bool) -> str:
+    """Make the relation of what each value says, a TABLE or a VIEW."""
+    # Only what numbers and times say is asked for often enough to be worth a table.
+    kind = "TABLE" if {f.family for f in forms} & {Family.NUMBER, Family.MOMENT} else "VIEW"
+    duck.execute(f"""
+        CREATE OR REPLACE TEMP {kind} {_read(name)} AS
+        SELECT n, form, {parsed_sql(forms, Family.NUMBER)} AS number,
+            {parsed_sql(forms, Family.MOMENT, is_day_first=is_day_first)} AS moment
+        FROM (SELECT said, n, {form_sql(forms)} AS form FROM {name})""")
+    return kind
 
 
 def _counts(duck: Duck, counted: str) -> Counts:
@@ -180,7 +186,7 @@ def sample_sql(table: str, distinct: int, wanted: int) -> str:
     return f"(SELECT * FROM {table} WHERE hash(value) % {every} = 0)"
 
 
-def _forms(duck: Duck, name: str, distinct: int) -> Sequence[Form]:
+def forms_of(duck: Duck, name: str, distinct: int) -> Sequence[Form]:
     """The forms of every family that is common enough among the distinct values."""
     found = duck.execute(f"""
         SELECT form, count(*) FROM (SELECT {form_sql(ALL_FORMS)} AS form

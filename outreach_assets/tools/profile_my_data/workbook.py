@@ -182,7 +182,8 @@ def _relations(book: Book, report: ProfileReport) -> None:
     table = report.table
     rows: list[list[Cell]] = [["key", " + ".join(key), "every row", None] for key in table.keys]
     rows += [["follows from", d.column, d.follows_from, d.groups] for d in table.dependencies]
-    rows += [[c.measure, c.first, c.second, c.value] for c in table.correlations]
+    about = " (approximate)" if table.correlations_are_approximate else ""
+    rows += [[c.measure + about, c.first, c.second, c.value] for c in table.correlations]
     book.sheet("Relations", ["what", "first", "second", "value or groups"], rows)
 
 

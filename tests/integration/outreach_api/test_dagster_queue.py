@@ -4,13 +4,14 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
-from outreach_api.dagster_queue import DagsterQueue, NotPushedError
+from outreach_api.dagster_queue import MOST_AT_ONCE, DagsterQueue, NotPushedError
 
 asked: list[Any] = []
 
@@ -69,3 +70,16 @@ def test_a_webserver_that_is_silent_or_not_there_is_not_pushed() -> None:
             DagsterQueue(url, timeout_seconds=0.2).push("t1")
     with pytest.raises(NotPushedError, match="OUTREACH_UI_URL"):
         DagsterQueue(url).push("t1")
+
+
+def test_a_webserver_that_hangs_holds_only_so_many() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=99) as silent:
+        queue = DagsterQueue(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_seconds=60)
+        with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+            waiting = [pool.submit(queue.push, f"t{n}") for n in range(MOST_AT_ONCE)]
+            asked = [silent.accept()[0] for _ in waiting]
+            with pytest.raises(NotPushedError, match="others wait"):
+                queue.push("one more")
+            for connection in asked:
+                connection.close()
+        assert {type(one.exception()) for one in waiting} == {NotPushedError}

@@ -16,9 +16,10 @@ from outreach_assets.steps.record import NotMigratedError
 from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.settings import Settings
-from outreach_core.task_changes import retry_task
+from outreach_core.task_changes import claim_task, retry_task
 from outreach_core.task_runs import JOB, TASK_TAG
-from outreach_core.tasks import INPUTS_KEPT, OUTPUTS_KEPT, TaskStatus
+from outreach_core.task_sweep import expire_tasks
+from outreach_core.tasks import HEARTBEAT_TIME, INPUTS_KEPT, OUTPUTS_KEPT, TaskStatus
 from outreach_core.users import add_user
 from sensors import task_uploads
 from sensors.task_uploads import task_uploads_sensor
@@ -102,6 +103,19 @@ def test_a_run_that_failed_before_it_had_the_task_is_asked_for_again_after_a_pau
     monkeypatch.setattr(task_uploads, "PAUSE", timedelta(0))
     (second,) = tick(tasks, instance)
     assert second.run_key != first.run_key
+
+
+def test_a_run_whose_machine_is_gone_does_not_keep_its_task_waiting(
+    tasks: Place, instance: dg.DagsterInstance
+) -> None:
+    task = tasks.queued()
+    (first,) = tick(tasks, instance)
+    launched(instance, first, dg.DagsterRunStatus.STARTED)
+    with tasks.postgres.connect() as connection:
+        claim_task(connection, task.id, run_id="of the first", now=clock())
+        expire_tasks(connection, now=clock() + HEARTBEAT_TIME + timedelta(seconds=1))
+    (second,) = tick(tasks, instance)
+    assert (second.tags, second.run_key != first.run_key) == (first.tags, True)
 
 
 def test_a_task_is_left_to_the_push_at_first(

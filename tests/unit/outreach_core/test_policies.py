@@ -211,6 +211,7 @@ def test_a_pattern_that_rclone_could_not_read_is_refused(pattern: str) -> None:
         ({"folder_id": ""}, "a folder id has letters"),
         ({"folder_id": "a/b"}, "a folder id has letters"),
         ({"folder_id": ".."}, "does not begin with a dot"),
+        ({"folder_id": "neon"}, "the database's own backup"),
         ({"name": " "}, "name is empty"),
         ({"destinations": ()}, "would back up nothing"),
         ({"destinations": ("local", "local")}, "named twice"),

@@ -329,9 +329,11 @@ def test_a_mail_password_is_not_sent_in_the_clear_to_another_machine(load: Load)
         ("OUTREACH_ALERT_EMAIL_TO", "s3cret@example.test;b@example.test", "with commas"),
         ("OUTREACH_ALERT_EMAIL_FROM", "Ops <s3cret@example.test>", "one mail address alone"),
         ("OUTREACH_UI_URL", "https://u:s3cret@dagster.example.test", "holds an account"),
+        ("OUTREACH_BACKUP_PASSPHRASE", "s3cret", "expected 12 or more"),
+        ("OUTREACH_BACKUP_SALT", "two\nlines of s3cret", "letters, digits and signs"),
     ],
 )
-def test_a_wrong_way_to_alert_is_named_and_not_shown(
+def test_what_may_hold_a_secret_is_named_and_not_shown(
     load: Load, name: str, value: str, expected: str
 ) -> None:
     says = refusal(load, **{name: value})

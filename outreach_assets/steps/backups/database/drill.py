@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from outreach_assets.steps.backups.every_place import Tell
 from outreach_assets.steps.backups.rclone import rclone_program
 from outreach_assets.steps.private_duckdb import Duck, own_folder
 from outreach_core.audit import write_event
+from outreach_core.drill_table import DrillResult, note_drill
 from outreach_core.embedded_postgres import EmbeddedPostgres
 from outreach_core.errors import OutreachError
+from outreach_core.policies import NEON
 from outreach_core.postgres import Postgres
 from outreach_core.settings import Settings
 
@@ -52,6 +55,8 @@ class DatabaseDrill:
     postgres: Postgres
     settings: Settings
     open_duck: Callable[[], AbstractContextManager[Duck]]
+    drill_id: str
+    now: datetime
     event: Tell
 
     def run(self, destinations: Sequence[str] = ()) -> Iterator[DatabaseDrilled]:
@@ -70,8 +75,7 @@ class DatabaseDrill:
                     done.problem, done.is_empty = str(error), True
                 except OutreachError as error:
                     done.problem = str(error)
-                with self.postgres.connect() as connection:
-                    write_event(connection, self.event(DATABASE_DRILL, vars(done)))
+                self._note(done)
                 yield done
 
     def _one(
@@ -91,6 +95,29 @@ class DatabaseDrill:
         done.version, done.tables = found.version, found.tables
         done.rows, done.bytes = found.rows, found.size_bytes
         done.problem = "; ".join(found.breaks)
+
+    def _note(self, done: DatabaseDrilled) -> None:
+        """Into the history that drills of folders are in; a file there is a table here."""
+        restored = 0 if done.problem else done.tables
+        result = DrillResult(
+            drill_id=self.drill_id,
+            folder_id=NEON,
+            destination=done.destination,
+            drilled_at=self.now,
+            seed=done.version,
+            files=done.tables,
+            bytes=done.bytes,
+            restored=restored,
+            restored_bytes=done.bytes if restored else 0,
+            same_as_source=0,
+            seconds=done.seconds,
+            is_passed=not done.problem,
+            error=done.problem or None,
+        )
+        with self.postgres.connect() as connection:
+            if not done.is_empty:
+                note_drill(connection, result)
+            write_event(connection, self.event(DATABASE_DRILL, vars(done)))
 
 
 @contextmanager

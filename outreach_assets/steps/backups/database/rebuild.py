@@ -9,6 +9,7 @@ from typing import Any
 
 from outreach_assets.steps.backups.database.contents import SCHEMAS, Contents
 from outreach_assets.steps.backups.database.receipt import LeftOut, Stage, Statement
+from outreach_assets.tables.table import literal
 from outreach_core.postgres import Connection
 
 OF_AN_EXTENSION = """
@@ -219,7 +220,7 @@ def _sequence_values(connection: Connection, values: Mapping[str, object]) -> It
     """Where each stands now; never behind the rows of the snapshot, which is older."""
     for (name,) in _asked(connection, "SELECT name::text FROM own_sequences ORDER BY 1", values):
         row = connection.execute(
-            f"SELECT format('SELECT setval(%L, %s, %L)', '{name}', last_value, is_called) "
+            f"SELECT format('SELECT setval(%L, %s, %L)', {literal(name)}, last_value, is_called) "
             f"FROM {name}".encode()
         ).fetchone()
         sql = str(row[0]) if row else ""

@@ -15,7 +15,7 @@ from threading import Event
 
 from outreach_assets.steps.backups.database.dump import dump
 from outreach_assets.steps.backups.database.receipt import Receipt
-from outreach_assets.steps.backups.database.shelf import NEON, Keep, Shelf
+from outreach_assets.steps.backups.database.shelf import Keep, Shelf
 from outreach_assets.steps.backups.every_place import Tell
 from outreach_assets.steps.backups.job import BackupProgress, PlaceBusyError
 from outreach_assets.steps.backups.mover import Moved, Mover
@@ -29,7 +29,8 @@ from outreach_assets.steps.backups.rclone import (
 from outreach_assets.steps.private_duckdb import Duck, disk_errors, own_folder
 from outreach_core.audit import open_log, write_event
 from outreach_core.destinations import all_destinations, destination_named
-from outreach_core.errors import OutreachError, RetryableError
+from outreach_core.errors import OutreachError, PermanentError, RetryableError
+from outreach_core.policies import NEON
 from outreach_core.postgres import DatabaseUnreachableError, Postgres
 from outreach_core.settings import Settings
 
@@ -42,6 +43,10 @@ DONE_IN_RUN = """
 
 LOCK = 0x0047EAC6
 """Our advisory lock: two runs would each take the other's half for one that was cut short."""
+
+
+class OldVersionsStayError(PermanentError):
+    """The backup is there; what was kept long enough is there as well."""
 
 
 @dataclass(kw_only=True)
@@ -138,7 +143,13 @@ class DatabaseBackup:
             self.progress.began(NEON, outcome.destination, "copying")
             shelf.put(folder, receipt)
             outcome.rows, outcome.bytes = receipt.rows, receipt.size_bytes
-            outcome.removed = shelf.prune(keep, self.now, receipt.version)
+            try:
+                outcome.removed = shelf.prune(keep, self.now, receipt.version)
+            except RetryableError as error:
+                raise OldVersionsStayError(
+                    f"version {receipt.version} is there, but older ones could not be removed: "
+                    f"{error}"
+                ) from error
 
     @contextmanager
     def _alone(self) -> Iterator[set[str]]:

@@ -19,9 +19,7 @@ from outreach_assets.steps.backups.places import CLEAR, DestinationPlace
 from outreach_assets.steps.backups.rclone import NotThereError, Rclone, RcloneError
 from outreach_core.destinations import Destination
 from outreach_core.errors import PermanentError, SettingsError
-
-NEON = "neon"
-"""The folder at a destination, and what histories and logs call the database."""
+from outreach_core.policies import NEON
 
 ENCRYPTED = "encrypted/"
 """How the paths of encrypted versions begin; names are not encrypted, so all can be listed."""

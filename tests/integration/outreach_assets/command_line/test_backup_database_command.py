@@ -96,3 +96,5 @@ def test_a_drill_says_what_came_back_from_where(database: Postgres, tmp_path: Pa
         "WHERE event_type = 'outreach_database_drill' ORDER BY id",
     )
     assert told == [(False,), (True,), (False,)]
+    history = json.loads(outreach("drills", "--policy", "neon", "--json").stdout)["drills"]
+    assert [one["is_passed"] for one in history] == [False, True]

@@ -2,37 +2,18 @@
 
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-
-import pytest
 
 from b2_resources.keys import task_input_key
 from b2_resources.s3_store import S3Store
 from outreach_core.task_changes import cancel_task
-from outreach_core.task_sweep import expire_tasks
-from outreach_core.tasks import HEARTBEAT_TIME, Task, TaskStatus
+from outreach_core.tasks import Task, TaskStatus
 from tests.integration.outreach_assets.tools.task_at_hand import LEADS, TasksAtHand, clock
 from tests.servers.rclone_s3 import RcloneS3
-
-WORKER = """
-import sys
-from pathlib import Path
-from outreach_core.postgres import Postgres
-from tests.integration.outreach_assets.tools.task_at_hand import TasksAtHand
-conninfo, home, task_id = sys.stdin.read().split("\\n")
-at_hand = TasksAtHand(postgres=Postgres(conninfo=conninfo, name="test"), home=Path(home))
-from outreach_assets.tools.process_task import process_task
-process_task(at_hand.place, task_id, run_id="first")
-"""
 
 
 def long() -> bytes:
@@ -93,27 +74,6 @@ def test_a_cancelled_task_is_left_and_nothing_is_uploaded(tasks: TasksAtHand) ->
         assert done.result(timeout=10) is None
     assert tasks.now_is(task).status is TaskStatus.CANCELLED
     assert tasks.outputs(task) == {}
-    assert list((tasks.home / "tools").glob("tool-*")) == []
-
-
-@pytest.mark.slow
-def test_a_task_whose_worker_was_killed_is_done_by_another(tasks: TasksAtHand) -> None:
-    task = tasks.queued(primary=long())
-    with subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE) as worker:
-        assert worker.stdin is not None
-        words = [tasks.postgres.conninfo, str(tasks.home), task.id]
-        worker.stdin.write("\n".join(words).encode())
-        worker.stdin.close()
-        wait_until(at_work(tasks, task))
-        os.kill(worker.pid, signal.SIGKILL)
-    assert tasks.process(task) is None
-    with tasks.postgres.connect() as connection:
-        assert expire_tasks(connection, now=clock()).queued_again == []
-        later = clock() + HEARTBEAT_TIME + timedelta(seconds=1)
-        assert [one.id for one in expire_tasks(connection, now=later).queued_again] == [task.id]
-    assert tasks.process(task, run_id="second") is not None
-    assert tasks.now_is(task).status is TaskStatus.COMPLETED
-    assert tasks.history(task).count(TaskStatus.PROCESSING) == 2
     assert list((tasks.home / "tools").glob("tool-*")) == []
 
 

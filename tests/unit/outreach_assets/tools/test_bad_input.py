@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import resource
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from outreach_assets.tools.assignment import ToolLimits
+from outreach_assets.tools.catalogue import TOOLS, tool_by_id
 from outreach_assets.tools.reading.read_table import read_table
 from outreach_assets.tools.refusals import ErrorCode, ToolRefusedError
+from outreach_assets.tools.run_tool import ToolRun, run_tool
+from outreach_assets.tools.tool import Tool
 from tests.unit.outreach_assets.tools.handed_in import a_file, a_locked_duck, a_workbook
 
 
@@ -155,6 +160,67 @@ CASES: dict[str, tuple[Content, ErrorCode, str]] = {
         "hand in CSV",
     ),
 }
+
+
+HUGE: dict[str, tuple[Content, ErrorCode, str]] = {
+    "one line of 100 MB": (
+        lambda _: b"a,b\n1," + b"x" * 100_000_000,
+        ErrorCode.LINE_TOO_LONG,
+        "line 2",
+    ),
+    "one line of 100 MB and no header": (
+        lambda _: b"x" * 100_000_000,
+        ErrorCode.LINE_TOO_LONG,
+        "line 1",
+    ),
+    "a zip bomb": (
+        lambda _: a_zip("leads.csv", bytes(300_000_000)),
+        ErrorCode.UNSUPPORTED_TYPE,
+        "unpack",
+    ),
+    "an xlsx bomb of strings": (
+        workbook_bytes(
+            f"{SHEET}</worksheet>", **{"xl/sharedStrings.xml": "<si><t>x</t></si>" * 9_000_000}
+        ),
+        ErrorCode.UNPACKS_TOO_LARGE,
+        "hand in CSV",
+    ),
+}
+LIMITS = ToolLimits(memory_mb=512, seconds=120, disk_mb=500)
+MOST_CPU_SECONDS = 10
+"""What the file costs; how long that takes, on a machine that others use too, says nothing."""
+
+
+def children_cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", [tool.id for tool in TOOLS])
+@pytest.mark.parametrize("case", [*CASES, *HUGE])
+def test_each_tool_refuses_it_soon_and_in_little_memory(
+    tmp_path: Path, case: str, tool: str
+) -> None:
+    content, code, names = (CASES | HUGE)[case]
+    path = a_file(tmp_path, content(tmp_path) if callable(content) else content)
+    asked = ToolRun(tool=tool_by_id(tool), inputs={"primary": path})
+    (tmp_path / "run").mkdir()
+    before = children_cpu_seconds()
+    with pytest.raises(ToolRefusedError) as refused:
+        run_tool(asked, tmp_path / "run", limits=LIMITS)
+    assert children_cpu_seconds() - before < MOST_CPU_SECONDS
+    assert (refused.value.code, names in str(refused.value)) == (code, True), str(refused.value)
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.id)
+def test_a_parameter_that_a_tool_does_not_know_is_refused(tool: Tool) -> None:
+    with pytest.raises(ToolRefusedError) as refused:
+        tool.checked_parameters({"colour": "red"})
+    assert (refused.value.code, "colour" in str(refused.value)) == (
+        ErrorCode.INVALID_PARAMETERS,
+        True,
+    )
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from shutil import copytree
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -91,8 +92,9 @@ def test_a_retry_leaves_alone_where_its_run_has_brought_it(backups: DatabaseBack
 def test_old_versions_go_only_when_a_newer_one_is_whole_there(backups: DatabaseBackups) -> None:
     backups.patch.setenv("OUTREACH_BACKUP_DATABASE_KEEP", "2")
     backups.patch.setenv("OUTREACH_BACKUP_DATABASE_KEEP_DAYS", "3")
-    for day in range(3):
-        backups.back_up(now=NOW + day * A_DAY)
+    receipt, _ = backups.back_up()
+    for version in ("20260505030201", "20260506030201"):
+        copytree(backups.at_home / receipt.version, backups.at_home / version)
     cut_short = backups.at_home / "20260505000000"
     cut_short.mkdir()
     cut_short.joinpath("shq.users.parquet").write_bytes(b"half")
@@ -100,6 +102,22 @@ def test_old_versions_go_only_when_a_newer_one_is_whole_there(backups: DatabaseB
     _, outcomes = backups.back_up(now=NOW + 5 * A_DAY)
     assert outcomes["local"].removed == ["20260505030201", "20260504030201", "20260505000000"]
     assert backups.versions() == ["20260506030201", "20260509030201"]
+
+
+def test_a_key_that_may_not_delete_leaves_the_backup_there_and_says_so(
+    backups: DatabaseBackups, tmp_path: Path
+) -> None:
+    backups.patch.setenv("OUTREACH_BACKUP_DATABASE_KEEP", "1")
+    backups.patch.setenv("OUTREACH_BACKUP_DATABASE_KEEP_DAYS", "0")
+    with RcloneS3(tmp_path / "s3", "aws") as server, FaultProxy(server) as proxy:
+        backups.given_bucket("aws_s3", proxy.endpoint, server, "aws")
+        backups.back_up("aws_s3")
+        proxy.script("DELETE", "/neon/", *[Fault.ERROR_500] * 40)
+        _, outcomes = backups.back_up("aws_s3", now=NOW + A_DAY)
+    assert "20260505030201 is there, but older" in str(outcomes["aws_s3"].error)
+    assert not outcomes["aws_s3"].may_pass
+    found = tmp_path.glob("s3/aws/neon/*/manifest.json")
+    assert sorted(path.parent.name for path in found) == ["20260504030201", "20260505030201"]
 
 
 def test_what_is_kept_is_kept_by_number_and_by_days() -> None:
@@ -215,6 +233,30 @@ def test_a_database_without_our_tables_says_what_to_do(
     backups.postgres = full
     with pytest.raises(MasterHiddenError, match=r"marketing.people_master .* not there"):
         backups.back_up()
+
+
+def test_a_table_that_may_not_be_read_is_named_and_a_master_is_needed(
+    backups: DatabaseBackups,
+) -> None:
+    with backups.postgres.connect() as connection:
+        for statement in (
+            "CREATE TABLE marketing.hidden ()",
+            "CREATE ROLE half_blind",
+            "GRANT USAGE ON SCHEMA marketing, shq TO half_blind",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA marketing, shq TO half_blind",
+            "REVOKE SELECT ON marketing.hidden FROM half_blind",
+            "SET LOCAL ROLE half_blind",
+            contents.AS_TEXT,
+        ):
+            connection.execute(statement.encode())
+        left_out = {one.name: one.why for one in contents.find_contents(connection).left_out}
+        assert left_out["marketing.hidden"] == "NEON_USER may not read it"
+        connection.execute("RESET ROLE")
+        connection.execute("REVOKE SELECT ON marketing.people_master FROM half_blind")
+        connection.execute("SET LOCAL ROLE half_blind")
+        with pytest.raises(MasterHiddenError, match="NEON_USER may not read it"):
+            contents.find_contents(connection)
+        connection.rollback()
 
 
 def test_two_runs_at_once_do_not_meet(backups: DatabaseBackups) -> None:

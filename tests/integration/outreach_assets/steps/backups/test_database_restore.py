@@ -93,6 +93,7 @@ MADE = [
     """CREATE TRIGGER shouts BEFORE INSERT ON marketing.odd
     FOR EACH ROW EXECUTE FUNCTION marketing.shout()""",
     "ALTER TABLE marketing.odd DISABLE TRIGGER shouts",
+    """CREATE SEQUENCE marketing."it's" """,
     "CREATE TABLE marketing.no_rows (only_column text)",
     "CREATE TABLE marketing.one_column (only_column text)",
     "INSERT INTO marketing.one_column VALUES (NULL), (''), ('x'), (NULL)",

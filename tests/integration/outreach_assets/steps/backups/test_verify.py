@@ -82,6 +82,7 @@ def test_bytes_that_are_not_as_the_listing_says_are_damaged_until_they_are_prove
         assert (row["fault"], row["bytes_proven_at"] is not None) == (None, True)
 
 
+@pytest.mark.slow
 def test_the_oldest_proof_is_renewed_first_until_all_is_proven(backups: Backups) -> None:
     backups.given_files(10)
     backups.run()
