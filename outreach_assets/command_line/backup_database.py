@@ -77,7 +77,10 @@ def database(
 def restore_database(
     source: Annotated[str, typer.Option("--from", help="The destination it comes from.")],
     to: Annotated[
-        str, typer.Option(help="postgresql://user:password@host/database of an empty database.")
+        str,
+        typer.Option(
+            help="postgresql://… of an empty database; its password may be in PGPASSWORD."
+        ),
     ],
     version: Annotated[str | None, typer.Option(help="As in --list; the newest otherwise.")] = None,
     *,
