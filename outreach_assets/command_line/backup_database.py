@@ -76,12 +76,7 @@ def database(
 
 def restore_database(
     source: Annotated[str, typer.Option("--from", help="The destination it comes from.")],
-    to: Annotated[
-        str,
-        typer.Option(
-            help="postgresql://… of an empty database; its password may be in PGPASSWORD."
-        ),
-    ],
+    to: Annotated[str, typer.Option(help="An empty database, as postgresql:// and its address.")],
     version: Annotated[str | None, typer.Option(help="As in --list; the newest otherwise.")] = None,
     *,
     as_json: Json = False,
