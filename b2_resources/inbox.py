@@ -231,7 +231,8 @@ def _refusal(
 
 
 def _is_unquiet(store: ObjectStore, drop: StoredObject, now: datetime) -> bool:
-    return isinstance(store, LocalStore) and now - drop.modified_at < QUIET_TIME
+    # A time to come, as a wrong clock or an archive leaves it, must not make a file wait for it.
+    return isinstance(store, LocalStore) and abs(now - drop.modified_at) < QUIET_TIME
 
 
 def _identity(drop: StoredObject) -> str:

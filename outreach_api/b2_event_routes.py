@@ -8,7 +8,10 @@ answered, and then taken in; what a kill keeps from it is found by inbox_sensor.
 import hmac
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
+from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request
@@ -60,7 +63,7 @@ class EventsTaken(Shown):
 
 def b2_event_router(source: B2Events) -> APIRouter:
     """The route of this bucket's events."""
-    router = APIRouter(tags=["service"])
+    router, taker = APIRouter(tags=["service"]), _Taker()
 
     @router.post(source.path)
     def take_events(
@@ -75,7 +78,7 @@ def b2_event_router(source: B2Events) -> APIRouter:
         _check_signature(source, body, signature)
         keys = _dropped(source, body)
         if keys:
-            background.add_task(_take_in, given, _announced(given, keys))
+            background.add_task(taker.take_in, given, _announced(given, keys))
         return EventsTaken(announced=len(keys))
 
     return router
@@ -120,19 +123,49 @@ def _announced(given: Collaborators, keys: Sequence[str]) -> list[AnnouncedDrop]
     return [AnnouncedDrop(key=key, announced_at=now) for key in keys]
 
 
-def _take_in(given: Collaborators, drops: Sequence[AnnouncedDrop]) -> None:
-    """One after the other; an error leaves the rest to the sweep."""
-    inbox = Inbox(
-        store=given.store,
-        connect=given.database.connect,
-        tool_ids=list(given.tools),
-        most_open=given.limits.open_tasks,
-        now=given.now,
-    )
-    try:
+class _Taker:
+    """Takes in one drop after the other, however many deliveries come at once.
+
+    Each holds a connection while its bytes are copied, and requests need some too.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[AnnouncedDrop] = SimpleQueue()
+        self._at_work = Lock()
+
+    def take_in(self, given: Collaborators, drops: Sequence[AnnouncedDrop]) -> None:
+        """Here, or by whoever is at work; an error leaves the rest to the sweep."""
         for drop in drops:
-            taken = settle(inbox, drop)
-            if taken.fate is Fate.QUEUED and taken.task_id is not None:
-                push(given, taken.task_id)
+            self._waiting.put(drop)
+        # Asked again after each round: one may have come when the round was just over.
+        while not self._waiting.empty() and self._at_work.acquire(blocking=False):
+            try:
+                self._round(given)
+            finally:
+                self._at_work.release()
+
+    def _round(self, given: Collaborators) -> None:
+        inbox = Inbox(
+            store=given.store,
+            connect=given.database.connect,
+            tool_ids=list(given.tools),
+            most_open=given.limits.open_tasks,
+            now=given.now,
+        )
+        is_well = True
+        with suppress(Empty):
+            while True:
+                drop = self._waiting.get_nowait()
+                if is_well:
+                    is_well = _is_settled(given, inbox, drop)
+
+
+def _is_settled(given: Collaborators, inbox: Inbox, drop: AnnouncedDrop) -> bool:
+    try:
+        taken = settle(inbox, drop)
     except OutreachError as error:
         logger.warning("dropped files wait for the sweep: %s", error)
+        return False
+    if taken.fate is Fate.QUEUED and taken.task_id is not None:
+        push(given, taken.task_id)
+    return True

@@ -13,7 +13,8 @@ from outreach_core.file_destinations import FileStatus
 from outreach_core.postgres import Connection
 
 # strpos takes every character for itself, where LIKE would not. Of two forms of Unicode both are
-# found. The index on (folder_id, path, destination) gives a page without sorting all the others.
+# found; plain ASCII has one, and normalizing a million paths took 5 of 7 s. The index on
+# (folder_id, path, destination) gives a page without sorting all the others.
 FILES = """
     WITH page AS (
       SELECT folder_id, path FROM shq.file_destinations
@@ -21,7 +22,8 @@ FILES = """
         AND (%(destination)s::text IS NULL OR destination = %(destination)s)
         AND (%(status)s::text IS NULL OR status = %(status)s)
         AND (%(text)s::text IS NULL
-             OR strpos(lower(normalize(path)), lower(normalize(%(text)s))) > 0)
+             OR strpos(lower(CASE WHEN octet_length(path) = char_length(path) THEN path
+                             ELSE normalize(path) END), lower(normalize(%(text)s))) > 0)
         AND (%(after_path)s::text IS NULL
              OR (folder_id, path) > (%(after_folder)s, %(after_path)s))
       GROUP BY folder_id, path ORDER BY folder_id, path LIMIT %(limit)s

@@ -20,6 +20,7 @@ from outreach_assets.resources import NeonResource
 from outreach_assets.retries import dagster_failures
 from outreach_assets.steps.backups.drill import Drill, NothingToDrillError
 from outreach_core.drill_table import DrillResult, list_drills
+from outreach_core.policies import NEON
 from outreach_core.settings import Settings
 
 BACKUP_DRILL = dg.AssetKey(["backup", "restore_drill"])
@@ -80,7 +81,7 @@ def build_backup_drill(settings: Settings) -> dg.AssetsDefinition:
                 found = drill.run()
             except NothingToDrillError:
                 found = []
-            history = list_drills(postgres, limit=HISTORY)
+            history = [o for o in list_drills(postgres, limit=HISTORY) if o.folder_id != NEON]
         yield dg.MaterializeResult(asset_key=BACKUP_DRILL, metadata=_facts(found, history))
         yield _checked(found)
 

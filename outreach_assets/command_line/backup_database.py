@@ -76,9 +76,7 @@ def database(
 
 def restore_database(
     source: Annotated[str, typer.Option("--from", help="The destination it comes from.")],
-    to: Annotated[
-        str, typer.Option(help="postgresql://user:password@host/database of an empty database.")
-    ],
+    to: Annotated[str, typer.Option(help="An empty database, as postgresql:// and its address.")],
     version: Annotated[str | None, typer.Option(help="As in --list; the newest otherwise.")] = None,
     *,
     as_json: Json = False,

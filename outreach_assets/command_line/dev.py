@@ -96,7 +96,8 @@ def _dagster_words(host: str, port: int) -> Sequence[str]:
 
 def _api_words(host: str, port: int) -> Sequence[str]:
     run = "from outreach_assets.command_line.main import run; run()"
-    return ["-c", run, "serve", "--host", host, "--port", str(port)]
+    # One person's browser and client: a second process would only take memory.
+    return ["-c", run, "serve", "--host", host, "--port", str(port), "--workers", "1"]
 
 
 @contextmanager

@@ -33,7 +33,9 @@ def serve(
         str, typer.Option(help="Where it listens; put TLS before it where others reach it.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Its port.", min=1, max=65535)] = 8000,
-    workers: Annotated[int, typer.Option(help="How many processes answer.", min=1)] = 1,
+    workers: Annotated[
+        int, typer.Option(help="How many processes answer, of some 90 MB each.", min=1)
+    ] = 2,
 ) -> None:
     """The HTTP API alone, until Ctrl-C; `/docs` shows what it can. `outreach users` lets people in.
 

@@ -1,6 +1,8 @@
 """Runs that are executed whole by a Celery worker, set up as docs/many_workers.md says."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tests.end_to_end.published import audit_rows
 from tests.end_to_end.test_task_journey import outreach
 from tests.given import a_company, a_person, given_rows
 from tests.servers.many_workers import ManyWorkers
+from tests.servers.outreach_dev import ENDED, RUN_SECONDS, until
 
 pytestmark = [
     pytest.mark.xdist_group("dagster"),
@@ -57,3 +60,21 @@ def test_a_worker_does_a_task(many: ManyWorkers, tmp_path: Path) -> None:
     outreach(many.home, "tasks", "download", task["id"], "--out", tmp_path / "results", **own)
     report = json.loads((tmp_path / "results/data_profile_report.json").read_bytes())
     assert report["table"]["rows"] == 2
+
+
+def test_a_run_whose_worker_process_is_killed_is_run_again(many: ManyWorkers) -> None:
+    many.launch_run(CHAIN, {"dagster/partition": "WV", "killed": "yes"})
+
+    def started() -> bool:
+        return many.runs(killed="yes")[0]["status"] == "STARTED"
+
+    until(started, seconds=120, what="the run to begin")
+    assert many.worker is not None
+    (child,) = Path(f"/proc/{many.worker.pid}/task/{many.worker.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+
+    def ended() -> list[str]:
+        found = [run["status"] for run in many.runs(killed="yes")]
+        return found if len(found) == 2 and set(found) <= ENDED else []
+
+    assert until(ended, seconds=RUN_SECONDS, what="the second run") == ["SUCCESS", "FAILURE"]

@@ -173,7 +173,8 @@ class B2Personality:
 
     def _listing(self, prefix: str) -> bytes:
         with self._lock:
-            shown = [v for v in self.versions if v.key.startswith(prefix)]
+            newest_first = reversed([v for v in self.versions if v.key.startswith(prefix)])
+            shown = sorted(newest_first, key=lambda version: version.key)
         entries = "".join(
             f"<{'DeleteMarker' if v.is_marker else 'Version'}><Key>{escape(v.key)}</Key>"
             f"<VersionId>{v.version_id}</VersionId><IsLatest>{str(v.is_latest).lower()}</IsLatest>"

@@ -24,8 +24,8 @@ from outreach_core.destinations import Destination, all_destinations, destinatio
 from outreach_core.errors import OutreachError, PermanentError, RetryableError
 from outreach_core.policies import FolderPolicy
 from outreach_core.policy_table import list_policies
-from outreach_core.postgres import Postgres
-from outreach_core.restorable_files import known_places, recorded_files
+from outreach_core.postgres import DatabaseUnreachableError, Postgres
+from outreach_core.restorable_files import RecordedFile, known_places, recorded_files
 from outreach_core.settings import Settings
 
 
@@ -122,13 +122,13 @@ class Restore:
         began = time.monotonic()
         to = self.to.expanduser().absolute()
         done = Restored(folder_id=self.folder_id, to=str(to), path=self.path, at=self.at)
-        recorded = recorded_files(self.postgres, self.folder_id) if self.postgres else None
-        wish = Wish(path=self.path, at=self.at, recorded=recorded)
-        policy = self._policy()
+        recorded, policy = self._recorded(), self._policy()
         destinations = self._destinations(policy, done)
-        wanted = Wanted(
-            settings=self.settings, folder_id=self.folder_id, encrypted=self._encrypted(policy)
-        )
+        encrypted = policy.encrypted if policy and self.encrypted is None else self.encrypted
+        if policy and policy.encrypted != encrypted:
+            recorded = None  # the table speaks of the others
+        wish = Wish(path=self.path, at=self.at, recorded=recorded)
+        wanted = Wanted(settings=self.settings, folder_id=self.folder_id, encrypted=encrypted)
         if len(destinations) > 1:
             destinations, refused = by_answer(wanted, destinations)
             done.refused |= refused
@@ -138,12 +138,17 @@ class Restore:
         self._record(done)
         return done
 
+    def _recorded(self) -> Mapping[str, RecordedFile] | None:
+        try:
+            return recorded_files(self.postgres, self.folder_id) if self.postgres else None
+        except DatabaseUnreachableError as error:
+            raise DatabaseUnreachableError(
+                f"{error}; --without-database restores what a destination holds all the same"
+            ) from error
+
     def _policy(self) -> FolderPolicy | None:
         every = list_policies(self.postgres) if self.postgres else []
         return next((policy for policy in every if policy.folder_id == self.folder_id), None)
-
-    def _encrypted(self, policy: FolderPolicy | None) -> bool | None:
-        return policy.encrypted if self.encrypted is None and policy else self.encrypted
 
     def _destinations(self, policy: FolderPolicy | None, done: Restored) -> list[Destination]:
         """That named; those that the policy or the table names; or all there are."""

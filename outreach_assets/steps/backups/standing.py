@@ -7,6 +7,7 @@ from datetime import datetime
 from outreach_assets.steps.backups.history import Waiting, waiting_policies
 from outreach_core.drill_table import DrillResult, list_drills
 from outreach_core.file_destinations import place_summaries
+from outreach_core.policies import NEON
 from outreach_core.policy_table import list_policies
 from outreach_core.postgres import Postgres
 
@@ -80,5 +81,5 @@ def backup_standing(postgres: Postgres) -> BackupStanding:
 
 
 def _last_drill(postgres: Postgres) -> Sequence[DrillResult]:
-    newest = list_drills(postgres)
+    newest = [one for one in list_drills(postgres) if one.folder_id != NEON]
     return [one for one in newest if one.drill_id == newest[0].drill_id]

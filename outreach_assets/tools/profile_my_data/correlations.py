@@ -10,6 +10,7 @@ from math import sqrt
 from outreach_assets.tools.profile_my_data.forms import Family, form_sql, of, parsed_sql
 from outreach_assets.tools.profile_my_data.report import ColumnReport, Correlation
 from outreach_assets.tools.profile_my_data.rows import Rows
+from outreach_assets.tools.profile_my_data.spread import UNBEARABLE
 from outreach_assets.tools.profile_my_data.values import SAID
 
 WORTH_SHOWING = 0.1
@@ -37,12 +38,17 @@ def number_sql(column: str, report: ColumnReport) -> str:
 
 
 def _pearson(rows: Rows, numbers: Sequence[ColumnReport]) -> list[Correlation]:
-    pairs = list(combinations(range(len(numbers)), 2))
+    places = range(len(numbers))
+    pairs = list(combinations(places, 2))
     if not pairs:
         return []
     columns = ", ".join(f"{number_sql(rows.name(c), c)} AS x{n}" for n, c in enumerate(numbers))
+    bearable = ", ".join(
+        f"CASE WHEN abs(x{n}) < {UNBEARABLE!r} THEN x{n} END AS x{n}" for n in places
+    )
     ones = ", ".join(f"corr(x{a}, x{b})" for a, b in pairs)
-    found = rows.duck.execute(f"SELECT {ones} FROM (SELECT {columns} FROM {rows.spread})")
+    found = rows.duck.execute(f"""
+        SELECT {ones} FROM (SELECT {bearable} FROM (SELECT {columns} FROM {rows.spread}))""")
     return [
         Correlation(
             first=numbers[a].name, second=numbers[b].name, measure="pearson", value=round(value, 6)

@@ -11,6 +11,9 @@ from outreach_assets.tools.profile_my_data.report import Bin, Numbers, Outliers,
 from outreach_assets.tools.profile_my_data.values import Values
 
 BARS = 20
+UNBEARABLE = 1e140
+"""The squares of such numbers have no sum: like infinity, they are outliers and nothing else."""
+
 OUTER_FENCE = 3.0
 QUANTILES = {
     "p01": 0.01,
@@ -38,9 +41,9 @@ def shown(column: str, number: float) -> str:
 
 
 def weighted(values: Values, column: str) -> str:
-    """A relation with `x` for every value that says a finite number or time, and its rows `n`."""
+    """A relation with `x` for every value that says a bearable number or time, and its rows `n`."""
     return f"""(SELECT * FROM (SELECT {as_number(column)} AS x, n FROM {values.read}
-        WHERE {column} IS NOT NULL) WHERE isfinite(x))"""
+        WHERE {column} IS NOT NULL) WHERE abs(x) < {UNBEARABLE!r})"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,7 @@ class Bars:
 def spread_of(duck: Duck, values: Values, column: str, fence: float) -> Lie | None:
     """How `number` or `moment` lies, and what lies more than `fence` interquartile ranges outside.
 
-    Nothing when no value is a finite number or time.
+    Nothing when no value is a bearable number or time.
     """
     relation = weighted(values, column)
     all_of = _totals(duck, relation)
@@ -104,7 +107,7 @@ def spread_of(duck: Duck, values: Values, column: str, fence: float) -> Lie | No
             coalesce(sum(n) FILTER (x < {below!r} OR x > {above!r}), 0)::BIGINT,
             fsum(n * (x - {all_of.mean!r}) * (x - {all_of.mean!r}))
         FROM {relation} GROUP BY bar ORDER BY bar""").fetchall()
-    unending = sum(w.numbers for w in values.written.values()) - all_of.rows
+    unbearable = sum(w.numbers for w in values.written.values()) - all_of.rows
     return Lie(
         spread=Spread(
             **{name: shown(column, number) for name, number in named.items()},
@@ -112,7 +115,7 @@ def spread_of(duck: Duck, values: Values, column: str, fence: float) -> Lie | No
         ),
         numbers=_numbers(all_of, fsum(squares for _, _, _, squares in rows)),
         outliers=Outliers(
-            rows=sum(n for _, _, n, _ in rows) + (unending if column == "number" else 0),
+            rows=sum(n for _, _, n, _ in rows) + (unbearable if column == "number" else 0),
             below=shown(column, below),
             above=shown(column, above),
         ),

@@ -11,11 +11,14 @@ from uuid import uuid4
 import pytest
 
 from b2_resources import inbox as inbox_module
+from b2_resources.hybrid_store import HybridStore
 from b2_resources.inbox import Fate, Inbox, Taken, listed_drops, settle, take_in
 from b2_resources.keys import task_input_key
 from b2_resources.local_store import LocalStore
 from b2_resources.object_store import ObjectStore, get_bytes
+from b2_resources.purge import remove_seen
 from b2_resources.s3_store import S3Store
+from b2_resources.s3_versions import listed_versions
 from outreach_core.audit import DROP_REFUSED, EventFilter, latest_events
 from outreach_core.drops import announce_drops, due_drops
 from outreach_core.errors import RetryableError
@@ -23,6 +26,7 @@ from outreach_core.postgres import Postgres
 from outreach_core.task_rows import TaskFilter, history_of, list_tasks
 from outreach_core.tasks import Task
 from outreach_core.users import add_user, revoke_tokens
+from tests.servers.fault_proxy import FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
 
 KEY = "users/anna/inbox/profile/june leads.csv"
@@ -66,17 +70,19 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneS3]:
         yield server
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3", pytest.param("hybrid", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest, migrated: Postgres, tmp_path: Path) -> Place:
     with migrated.connect() as connection:
         connection.execute("TRUNCATE shq.users, shq.announced_drops, shq.refused_drops CASCADE")
         add_user(connection, "anna", is_operator=False, now=datetime.now(UTC))
     store: ObjectStore = LocalStore(tmp_path / "store")
-    if request.param == "s3":
+    if request.param != "local":
         server: RcloneS3 = request.getfixturevalue("s3")
         bucket = f"b{secrets.token_hex(6)}"
         server.make_bucket(bucket)
-        store = S3Store(server.config(bucket))
+        far = S3Store(server.config(bucket))
+        near = LocalStore(tmp_path / "near")
+        store = far if request.param == "s3" else HybridStore(near=near, far=far)
     inbox = Inbox(
         store=store,
         connect=migrated.connect,
@@ -247,7 +253,7 @@ def test_a_store_that_is_away_changes_nothing(
 
 
 def test_a_file_still_being_written_is_left_to_the_next_look(place: Place) -> None:
-    if isinstance(place.inbox.store, S3Store):
+    if not isinstance(place.inbox.store, LocalStore):
         return  # a bucket has none
     now = replace(place.inbox, now=lambda: datetime.now(UTC))
     place.drop()
@@ -262,3 +268,18 @@ def test_the_same_file_dropped_again_is_another_task(place: Place) -> None:
     if isinstance(place.inbox.store, LocalStore):
         assert len(place.tasks()) == 2
         assert place.inbox.store.path_of(KEY).parent.is_dir()
+
+
+def test_what_a_drop_hid_goes_with_it_and_what_came_since_stays(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with RcloneS3(tmp_path_factory.mktemp("b2")) as server, FaultProxy(server) as b2:
+        store = S3Store(b2.config())
+        for body in (b"1", b"22", b"333"):
+            store.put_bytes(KEY, body)
+        store.put_bytes(f"{KEY}.old", b"another key")
+        newest, seen, _ = [v for v in listed_versions(store.client, KEY) if v.key == KEY]
+        remove_seen(store, replace(store.head(KEY), version=seen.version_id))
+        left = list(listed_versions(store.client, KEY))
+    assert [version.key for version in left] == [KEY, f"{KEY}.old"]
+    assert left[0] == newest

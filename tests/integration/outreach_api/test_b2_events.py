@@ -2,6 +2,7 @@
 
 import hmac
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from b2_resources import inbox as inbox_module
+from b2_resources.object_store import StoreUnreachableError
 from outreach_api.collaborators import B2Events
 from outreach_core.drops import due_drops
 from tests.integration.outreach_api.in_process import Api
@@ -122,6 +124,31 @@ def test_what_is_huge_or_no_delivery_is_refused(told: Api) -> None:
     assert (huge.status_code, huge.json()["error_code"]) == (413, "REQUEST_TOO_LARGE")
     for body in (b"", b"[]", b"{", b'{"events": [1]}', b'{"events": [{}]}', b"\xff" * 9):
         assert post(told, body=body).status_code == 422
+
+
+def test_many_deliveries_at_once_are_all_taken_in(told: Api) -> None:
+    keys = [KEY.replace("leads", str(number)) for number in range(30)]
+    for key in keys:
+        told.given.store.put_bytes(key, b"a,b\n1,2\n")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda key: post(told, event(key=key)).status_code, keys))
+    assert (set(answers), len(tasks(told)), len(told.pushed)) == ({200}, 30, 30)
+
+
+def test_an_error_leaves_the_rest_to_the_sweep(
+    told: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told.given.store.put_bytes(KEY, b"a,b\n1,2\n")
+
+    def away(*_said: object) -> None:
+        raise StoreUnreachableError("away")
+
+    monkeypatch.setattr(type(told.given.store), "copy", away)
+    assert post(told, event()).status_code == 200
+    assert "wait for the sweep" in caplog.text
+    with told.given.database.connect() as connection:
+        later = told.given.now() + timedelta(minutes=2)
+        assert [drop.key for drop in due_drops(connection, now=later, limit=9)] == [KEY]
 
 
 def test_what_could_not_be_taken_in_is_left_to_the_sweep(

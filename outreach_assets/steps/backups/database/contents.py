@@ -131,7 +131,8 @@ def _hash(named: Sequence[str], text: str, length: str) -> str:
 
     Both Postgres and DuckDB know md5, and how many bytes a text has.
     """
-    each = [f"coalesce({length}({n}::{text})::{text}, '-'), ':', {n}::{text}" for n in named]
+    # Of a NULL concat makes nothing: `:`, where an empty text is `0:`.
+    each = [f"{length}({n}::{text}), ':', {n}::{text}" for n in named]
     # Postgres's concat takes 100 values at most.
     some = [f"concat({', '.join(each[i : i + 30])})" for i in range(0, len(each), 30)]
     digits = f"left(md5({' || '.join(some)}), 15)"

@@ -122,6 +122,15 @@ def test_quantiles_are_numpys_whatever_the_weights(numbers: list[float]) -> None
     assert found == pytest.approx(list(np.quantile(np.repeat(numbers, weights), wanted)))
 
 
+def test_numbers_too_large_to_square_are_outliers_and_no_more(tmp_path: Path) -> None:
+    one = of_values(tmp_path, "1e308", "-1e308", "1e999", "1", "2", "3")
+    assert one.spread is not None
+    assert one.numbers is not None
+    assert one.outliers is not None
+    assert (one.spread.min, one.spread.max, one.numbers.sum) == ("1", "3", 6.0)
+    assert one.outliers.rows == 3
+
+
 def test_correlations_of_many_rows_are_near_and_said_to_be_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

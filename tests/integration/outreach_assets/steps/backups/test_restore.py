@@ -19,6 +19,7 @@ from outreach_assets.steps.backups.restore_folder import CannotWriteError, InThe
 from outreach_core.audit import command_event
 from outreach_core.destinations import DestinationError
 from outreach_core.policy_table import add_policy, remove_policy
+from outreach_core.postgres import DatabaseUnreachableError, Postgres
 from tests.backups import NOON, Backups, hashes_below
 from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.rclone_s3 import REGION, RcloneS3, rclone_binary
@@ -275,6 +276,7 @@ def test_a_folder_that_cannot_be_written_is_named(backups: Backups, tmp_path: Pa
     assert not tmp_path.joinpath("back").exists()
 
 
+@pytest.mark.slow
 def test_an_encrypted_policy_comes_back_in_the_clear(backups: Backups, tmp_path: Path) -> None:
     backups.patch.setenv("OUTREACH_BACKUP_PASSPHRASE", "correct horse battery")
     backups.given_files(3)
@@ -296,15 +298,18 @@ def test_an_encrypted_policy_comes_back_in_the_clear(backups: Backups, tmp_path:
     at_home(backups).joinpath("encrypted/files/d2/f2").write_bytes(b"RCLONE\0\0 rot")
     assert backups.restore(tmp_path / "rot").lacking == ["d2/f2"]
     backups.given_policy(encrypted=False)
+    backups.source.joinpath("d1/f1").write_text("newest")
     backups.run()
     assert "d2/f2" in hashes_below(at_home(backups) / "files")
     assert backups.restore(tmp_path / "plain").is_done
-    old = backups.restore(tmp_path / "old", encrypted=True, at=NOON, path="d1")
+    old = backups.restore(tmp_path / "old", encrypted=True, path="d1")
     assert (old.is_done, old.fetched) == (True, {"local": 1})
+    assert tmp_path.joinpath("old/d1/f1").read_text() == "new"
     with pytest.raises(BothKindsError, match="say --encrypted or --plain"):
         backups.restore(tmp_path / "both", postgres=None)
 
 
+@pytest.mark.slow
 def test_without_a_database_the_destination_vouches_for_itself(
     backups: Backups, tmp_path: Path
 ) -> None:
@@ -319,6 +324,9 @@ def test_without_a_database_the_destination_vouches_for_itself(
     bare = backups.restore(tmp_path / "bare", postgres=None)
     assert (bare.unproven, bare.fetched) == (4, {"local": 4})
     assert backups.restore(tmp_path / "bare", postgres=None).there == 4
+    nowhere = Postgres(conninfo="host=127.0.0.1 port=9 dbname=x", name="nowhere")
+    with pytest.raises(DatabaseUnreachableError, match="--without-database"):
+        backups.restore(tmp_path / "then", postgres=nowhere)
     with pytest.raises(UnknownTimeError, match="there is none"):
         backups.restore(tmp_path / "then", at=NOON, postgres=None)
     with pytest.raises(NotThereError, match="local has nothing of nobody"):
