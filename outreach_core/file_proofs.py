@@ -21,15 +21,19 @@ OF_PLACE = """
     AND (f.status = 'synced' OR f.fault IS NOT NULL)
     AND (f.passphrase_mark IS NULL) = (%(passphrase_mark)s::text IS NULL)"""
 
+# Where hashes of another kind came into use, files that no run looks at keep theirs.
+OF_KIND = "starts_with(coalesce(f.remote_hash, f.hash), %(kind)s || ':')"
+
 KINDS = f"""
     SELECT split_part(f.hash, ':', 1), split_part(coalesce(f.remote_hash, f.hash), ':', 1)
-    FROM shq.file_destinations f WHERE {OF_PLACE} AND f.hash IS NOT NULL LIMIT 1"""  # noqa: S608
+    FROM shq.file_destinations f WHERE {OF_PLACE} AND f.hash IS NOT NULL
+    GROUP BY 1, 2 ORDER BY count(*) DESC LIMIT 1"""  # noqa: S608
 
 JUDGED = f"""
     CREATE TEMP TABLE judged ON COMMIT DROP AS
     SELECT f.path, s.hash AS source_hash, s.size_bytes AS source_bytes,
            coalesce(d.remote_hash, d.hash) AS found, coalesce(f.remote_hash, f.hash) AS wanted,
-           CASE WHEN s.hash <> f.hash THEN 'changed'
+           CASE WHEN s.hash <> f.hash AND starts_with(f.hash, %(source_kind)s) THEN 'changed'
                 WHEN d.path IS NULL THEN 'missing'
                 WHEN coalesce(d.remote_hash, d.hash) IS NULL THEN 'damaged'
                 WHEN d.hash IS DISTINCT FROM f.hash OR d.size_bytes <> f.size_bytes THEN 'replaced'
@@ -37,7 +41,7 @@ JUDGED = f"""
                 ELSE 'sound' END AS verdict
     FROM shq.file_destinations f LEFT JOIN listed_destination d USING (path)
     LEFT JOIN listed_source s USING (path)
-    WHERE {OF_PLACE}"""  # noqa: S608
+    WHERE {OF_PLACE} AND {OF_KIND}"""  # noqa: S608
 
 NOTE_JUDGED = """
     UPDATE shq.file_destinations f
@@ -71,7 +75,7 @@ COMPARED = """
 # What is damaged comes first, for only its bytes can prove that it is not any more.
 TO_READ = f"""
     SELECT f.path, f.size_bytes, coalesce(f.remote_hash, f.hash) FROM shq.file_destinations f
-    WHERE {OF_PLACE} AND (f.fault IS NULL OR f.fault = 'damaged')
+    WHERE {OF_PLACE} AND {OF_KIND} AND (f.fault IS NULL OR f.fault = 'damaged')
     ORDER BY f.fault, f.bytes_proven_at NULLS FIRST, f.path LIMIT %(count)s"""  # noqa: S608
 
 NOTE_READ = """
@@ -178,9 +182,14 @@ def recorded_kinds(connection: Connection, place: Place) -> tuple[str, str] | No
     return connection.execute(KINDS, vars(place)).fetchone()
 
 
-def note_verified(connection: Connection, place: Place, *, now: datetime) -> Compared:
-    """Judge the two listings copied in, and record what is not there as it was."""
-    values = {**vars(place), "now": now}
+def note_verified(
+    connection: Connection, place: Place, kinds: tuple[str, str], *, now: datetime
+) -> Compared:
+    """Judge the two listings copied in, and record what is not there as it was.
+
+    `kinds`: of the hashes in them, the source's and the destination's.
+    """
+    values = {**vars(place), "source_kind": f"{kinds[0]}:", "kind": kinds[1], "now": now}
     connection.execute(JUDGED, values)
     connection.execute("ANALYZE judged")
     connection.execute(NOTE_JUDGED, values)
@@ -188,9 +197,10 @@ def note_verified(connection: Connection, place: Place, *, now: datetime) -> Com
     return Compared(changed=row[0], waiting=row[1], unknown=row[2], is_source_empty=row[3])
 
 
-def to_read(connection: Connection, place: Place, count: int) -> list[ToRead]:
+def to_read(connection: Connection, place: Place, kind: str, count: int) -> list[ToRead]:
     """Those whose last proof by bytes is the oldest, and all that are known to be damaged first."""
-    return [ToRead(*row) for row in connection.execute(TO_READ, {**vars(place), "count": count})]
+    values = {**vars(place), "kind": kind, "count": count}
+    return [ToRead(*row) for row in connection.execute(TO_READ, values)]
 
 
 def note_read(connection: Connection, place: Place, *, now: datetime) -> None:

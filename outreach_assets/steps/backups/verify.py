@@ -176,7 +176,7 @@ def _compared(job: Job) -> tuple[Compared, HashKinds, str | None]:
         if source_error is None:
             source_error = _unread(connection, job)
         copy_in_there(connection, job, answered_there(job, asked_there, kinds.there))
-        compared = note_verified(connection, job.place, now=job.now)
+        compared = note_verified(connection, job.place, kinds, now=job.now)
         is_there = standing(connection, job.place, now=job.now).files > 0
     if compared.is_source_empty and is_there and source_error is None:
         source_error = f"{job.policy.path} is empty, and its backup is not: is it there at all?"
@@ -205,7 +205,7 @@ def _read(job: Job, sample: Sample, kind: str) -> _Read:
     """Read the files whose last proof is the oldest, and record what came out, batch by batch."""
     with job.postgres.connect() as connection:
         sound = standing(connection, job.place, now=job.now).sound
-        wanted = to_read(connection, job.place, sample.of(sound))
+        wanted = to_read(connection, job.place, kind, sample.of(sound))
     files, size_bytes, unread = 0, 0, 0
     for batch in _batches(wanted):
         try:

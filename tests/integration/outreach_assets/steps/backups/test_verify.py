@@ -152,3 +152,13 @@ def test_a_verification_that_is_stopped_keeps_what_it_had_proven(
     assert backups.statuses("aws_s3") == {"synced": 12}
     proven = [row for row in backups.rows("aws_s3").values() if row["bytes_proven_at"]]
     assert len(proven) == 3
+
+
+@pytest.mark.slow
+def test_what_was_recorded_by_hashes_of_another_kind_is_no_fault(backups: Backups) -> None:
+    backups.given_files(3)
+    backups.run()
+    with backups.postgres.connect() as connection:
+        connection.execute("UPDATE shq.file_destinations SET hash = 'sha1:00' WHERE path = 'd1/f1'")
+    found = backups.verify()["local"]
+    assert (found.is_sound, found.sound, found.read, found.changed) == (True, 3, 2, 0)
