@@ -19,6 +19,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+UNFOLDED = 200
+"""How wide a table may be where there is no terminal."""
+
 
 def print_json(value: object) -> None:
     """One JSON object on standard output and nothing else."""
@@ -34,7 +37,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in shown:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a pipe or a log has no edge to fold at
+        console = Console(width=max(console.width, UNFOLDED))
+    console.print(table)
 
 
 def _cell(value: object) -> str:
