@@ -13,6 +13,7 @@ import dagster as dg
 
 from b2_resources.object_store import ObjectStore
 from outreach_assets.assets.chain import Step, step_of
+from outreach_assets.assets.chain_checks import WARNINGS
 from outreach_assets.assets.observed_sources import observations
 from outreach_assets.retries import will_retry
 from outreach_assets.steps.changed_states import (
@@ -196,6 +197,7 @@ class RunAtWork:
                     asset_key=check.asset_key,
                     check_name=check.name,
                     passed=not problems,
+                    severity=_severity(check),
                     metadata={**problems, "states": len(self.claim.states)},
                 )
 
@@ -283,6 +285,11 @@ def at_work(
 
 def _failed(error: str) -> Ending:
     return Ending(status=Status.FAILED, details={"error": error})
+
+
+def _severity(check: dg.AssetCheckKey) -> dg.AssetCheckSeverity:
+    severity = dg.AssetCheckSeverity
+    return severity.WARN if check.name in WARNINGS else severity.ERROR
 
 
 def _close_all(work: RunAtWork, ending: Ending) -> None:

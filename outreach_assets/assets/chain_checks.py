@@ -23,6 +23,8 @@ NUMBERS = "every_number_arrived"
 ROWS = "every_row_is_good_or_bad"
 COLUMNS = "columns_are_the_sources"
 BYTES = "published_bytes_are_the_exported_ones"
+WARNINGS = {NUMBERS}
+"""What is to be looked at, and keeps nothing from being published."""
 
 
 def chain_checks() -> list[dg.AssetCheckSpec]:

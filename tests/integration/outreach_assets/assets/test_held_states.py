@@ -9,7 +9,7 @@ from b2_resources import keys
 from b2_resources.object_store import get_bytes
 from outreach_assets.steps import batches
 from outreach_assets.steps.manifest import all_manifests, read_manifest
-from tests.given import Row, a_company, a_person, given_rows, given_sql
+from tests.given import COMPANY_MASTER, Row, a_company, a_person, given_rows, given_sql
 from tests.integration.outreach_assets.assets.chain_at_hand import ChainAtHand
 
 STATES = ("VA", "VI", "VT", "WA", "WI", "WV")
@@ -227,3 +227,17 @@ def test_the_audit_row_says_how_many_rows_more_there_are(chain: ChainAtHand) -> 
     ending = chain.endings(chain.run(["WV"]))["WV"]
     assert ending["row_delta"] == {"companies": 2, "people": 0}
     assert ending["kill_switch_status"] == "passed"
+
+
+def test_a_number_that_was_none_is_a_warning_and_the_state_is_published(
+    chain: ChainAtHand,
+) -> None:
+    given_companies(chain, 10)
+    given_sql(chain.postgres, f"UPDATE {COMPANY_MASTER} SET data_quality_score = 'NaN'")
+    result = chain.run(("WV",))
+    [check] = [one for one in result.get_asset_check_evaluations() if not one.passed]
+    assert result.success
+    assert (check.check_name, check.severity) == (
+        "every_number_arrived",
+        dg.AssetCheckSeverity.WARN,
+    )
