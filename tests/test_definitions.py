@@ -21,11 +21,11 @@ from tests.servers.outreach_dev import clean_environment
 GROUPS = {
     "neon": ["neon/company_master", "neon/people_master"],
     "extract": ["duckdb/companies_raw", "duckdb/people_raw"],
-    "validate": [
-        *(f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
+    "validate": [f"duckdb/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
+    "export": [
+        *(f"parquet/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
         "duckdb/verdict_changes",
     ],
-    "export": [f"parquet/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")],
     "upload": [
         *(f"b2/{t}_{v}" for t in ("companies", "people") for v in ("bad", "good")),
         "b2/manifest",

@@ -164,7 +164,7 @@ def _verdict_changes() -> dg.AssetSpec:
         "Which rows of a state turned good or bad, came, went or changed against the snapshot "
         "published before, and whether the data, a rule or the engine made it so.",
         [parquet_key(table, verdict) for table in TABLES for verdict in Verdict],
-    ).replace_attributes(group_name=Step.VALIDATE.verb)
+    )
 
 
 def _manifest() -> dg.AssetSpec:
