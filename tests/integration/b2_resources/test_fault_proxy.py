@@ -71,5 +71,5 @@ def test_it_keeps_versions_and_hide_markers(client: "S3Client") -> None:
     client.put_object(Bucket=BUCKET, Key="v", Body=b"three")
     client.delete_object(Bucket=BUCKET, Key="v")
     listed = client.list_object_versions(Bucket=BUCKET, Prefix="v")
-    assert [(v["Size"], v["IsLatest"]) for v in listed["Versions"]] == [(3, False), (5, False)]
+    assert [(v["Size"], v["IsLatest"]) for v in listed["Versions"]] == [(5, False), (3, False)]
     assert [m["IsLatest"] for m in listed["DeleteMarkers"]] == [True]
