@@ -149,6 +149,7 @@ def test_a_database_that_cannot_be_reached_ends_with_1(
     assert SECRET not in ran.stderr
 
 
+@pytest.mark.slow
 def test_a_run_without_its_database_ends_with_1_and_one_json_object(
     lasting_home: Path, closed_port: int
 ) -> None:

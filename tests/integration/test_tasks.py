@@ -101,6 +101,7 @@ DEEDS: dict[str, Deed] = {
 MINUTES = st.sampled_from([0, 0, 0, 1, 16, 31])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deeds=st.lists(st.tuples(st.sampled_from(sorted(DEEDS)), MINUTES), max_size=25))
 def test_any_order_of_calls_leaves_a_legal_history(

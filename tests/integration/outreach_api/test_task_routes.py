@@ -106,6 +106,7 @@ def test_without_a_token_there_is_only_health_and_documentation(api: Api) -> Non
         assert said.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.slow
 def test_two_thousand_requests_for_tasks_of_others_find_nothing(api: Api) -> None:
     task_id = completed(api)
     open_id = api.task()["id"]

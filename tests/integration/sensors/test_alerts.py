@@ -129,6 +129,7 @@ def place(
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
+@pytest.mark.slow
 def test_a_held_state_is_told_once_by_each_channel_until_it_changes_and_when_it_recovers(
     place: Place, postgres: Postgres
 ) -> None:

@@ -295,6 +295,7 @@ def test_the_nightly_schedule_asks_for_what_changed_and_is_not_at_work_and_waits
     assert (lasting.asked(), nightly(lasting)) == (["WY"], [["WI"], ["WY"]])
 
 
+@pytest.mark.slow
 def test_the_nightly_schedule_asks_for_a_state_that_is_gone_from_the_store(lasting: Place) -> None:
     edit(lasting, "WV")
     assert lasting.chain.run(["WV"]).success

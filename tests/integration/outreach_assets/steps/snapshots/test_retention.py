@@ -152,6 +152,7 @@ def test_what_may_go_is_old_superseded_and_followed_by_nothing_held(
         assert not any(max((v for v in published if v < h), default="") == version for h in held)
 
 
+@pytest.mark.slow
 @given(
     published=st.sets(moments, min_size=1, max_size=5),
     held=st.sets(moments, max_size=2),
@@ -193,6 +194,7 @@ def test_whatever_the_history_and_the_kills_what_is_left_is_whole_and_chained(
         assert sorted(removed_in(postgres)) == sorted(published - left)
 
 
+@pytest.mark.slow
 def test_killed_before_any_write_the_next_pruning_leaves_nothing_behind(
     postgres: Postgres, tmp_path: Path
 ) -> None:
