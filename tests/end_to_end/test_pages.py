@@ -9,10 +9,12 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import FloatRect, Page, expect, sync_playwright
+from playwright.sync_api import FloatRect, Locator, Page, expect, sync_playwright
 
+from outreach_assets.assets.chain import sources
 from tests.end_to_end.conftest import CHAIN, Backfilled
 from tests.must_test import program_or_skip
 from tests.servers.outreach_dev import OutreachDev
@@ -24,13 +26,16 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
+SOURCES = [spec.key.to_user_string() for spec in sources()]
 GROUPS = ("neon", "extract", "validate", "export", "upload", "record")
 FLAGS = """
     --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync
 """.split()
 PATIENCE_MS = 60_000
-GRAPH: FloatRect = {"x": 560, "y": 130, "width": 1685, "height": 600}
+ROUND_MARGIN = 20
+BESIDE_THE_JOURNEY = {"duckdb/verdict_changes", "neon/validation_failures_log"}
+"""Of the chain, and not where a row goes on its way to the bucket."""
 
 
 @pytest.fixture
@@ -50,25 +55,40 @@ def page(dev: OutreachDev, tmp_path: Path) -> Iterator[Page]:
         browser.close()
 
 
-def picture(page: Page, name: str, clip: FloatRect | None = None) -> None:
-    """Into the README's folder, when somebody asked for it."""
+def picture(page: Page, name: str, around: Locator | None = None) -> None:
+    """Into the README's folder, when somebody asked for it; the whole page, or around these."""
     folder = os.environ.get("OUTREACH_PICTURES")
     if folder:
         page.wait_for_load_state("networkidle")
         Path(folder).mkdir(parents=True, exist_ok=True)
+        clip = frame_of(around) if around else None
         page.screenshot(path=Path(folder) / f"{name}.png", clip=clip)
+
+
+def frame_of(nodes: Locator) -> FloatRect:
+    """All of them, and a margin."""
+    boxes = [box for node in nodes.all() if (box := node.bounding_box())]
+    left, top = (min(box[side] for box in boxes) - ROUND_MARGIN for side in ("x", "y"))
+    right = max(box["x"] + box["width"] for box in boxes) + ROUND_MARGIN
+    bottom = max(box["y"] + box["height"] for box in boxes) + ROUND_MARGIN
+    return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
 
 def test_the_graph_shows_every_asset_of_the_chain(page: Page, every_state: Backfilled) -> None:
     page.set_viewport_size({"width": 2300, "height": 820})
-    page.goto("/asset-groups?expanded=" + ",".join(f"global@global:{group}" for group in GROUPS))
+    expanded = "?expanded=" + ",".join(f"global@global:{group}" for group in GROUPS)
+    page.goto(f"/asset-groups{expanded}")
     nodes = page.locator("foreignObject")
     for key in CHAIN:
         # A long name is shown by its beginning and its end.
         name = re.compile(f"^{key.split('/')[1][:12]}")
         expect(nodes.get_by_text(name).first).to_be_visible()
+    journey = [key for key in [*SOURCES, *CHAIN] if key not in BESIDE_THE_JOURNEY]
+    selection = " or ".join(f'key:"{key}"' for key in journey)
+    page.goto(f"/asset-groups~{quote(selection, safe='')}{expanded}")
     expect(nodes.get_by_text("audit_log", exact=True)).to_be_in_viewport()
-    picture(page, "asset_graph", GRAPH)
+    expect(nodes.get_by_text("company_master", exact=True)).to_be_in_viewport()
+    picture(page, "asset_graph", nodes)
 
 
 def test_a_state_of_an_asset_shows_its_reasons(page: Page, every_state: Backfilled) -> None:
