@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import FAILED
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.errors import OutreachError, SettingsError
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from outreach_assets.steps.alerts.causes import Alert
     from outreach_assets.steps.alerts.channels import Channel
 
-FAILED = 1
 MOST = 200
 
 app = typer.Typer(no_args_is_help=True, help="What is wrong, and whom that was told to.")

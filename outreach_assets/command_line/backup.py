@@ -8,12 +8,12 @@ import typer
 from outreach_assets.command_line import backup_database
 from outreach_assets.command_line.backup_proofs import percent, repair_command, verify_command
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.show import print_json, print_table
 
 if TYPE_CHECKING:
     from outreach_assets.steps.backups.back_up import Outcome
 
-PARTLY = 3
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 
 app = typer.Typer(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import FAILED, PARTLY
 from outreach_assets.command_line.show import print_json, print_table
 
 if TYPE_CHECKING:
     from outreach_assets.steps.private_duckdb import Duck
     from outreach_core.settings import Settings
 
-FAILED, PARTLY = 1, 3
 SPILL_FOLDER = "spill"
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 Destinations = Annotated[

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.filesize import decimal
 
-from outreach_assets.command_line.backup import PARTLY, Json
+from outreach_assets.command_line.backup import Json
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.show import print_json, print_table
 
 if TYPE_CHECKING:

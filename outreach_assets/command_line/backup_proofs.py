@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.show import print_json, print_table
 
 if TYPE_CHECKING:
     from outreach_assets.steps.backups.repair import Repair
     from outreach_assets.steps.backups.verify import Sample, Verification
 
-PARTLY = 3
 SHOWN = 10
 """So many faults of a place are named on a terminal."""
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_assets.steps.failures.kinds import FailureFormat, FailureType
 from outreach_core.errors import OutreachError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from outreach_core.postgres import Postgres
     from outreach_core.settings import Settings
 
-PARTLY = 3
 WORK_FOLDER = "spill"
 """Below OUTREACH_HOME: where files are written before they go up."""
 

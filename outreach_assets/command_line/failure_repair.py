@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.failure_lists import shown
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.errors import SettingsError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from outreach_core.postgres import Postgres
     from outreach_core.settings import Settings
 
-PARTLY = 3
 SHOWN_ROWS = 50
 ALLOWED = "OUTREACH_ALLOW_MASTER_WRITES"
 

@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.errors import PermanentError
-
-PARTLY = 3
 
 
 def report(

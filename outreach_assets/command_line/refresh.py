@@ -13,6 +13,7 @@ from uuid import uuid4
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import FAILED, PARTLY
 from outreach_assets.command_line.instance import (
     open_instance,
     prepare_home,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from outreach_core.settings import Settings
 
-FAILED, PARTLY = 1, 3
 GONE_WELL = {"published", "unchanged"}
 INTERRUPTS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
 RUNS_FOLDER = "runs"

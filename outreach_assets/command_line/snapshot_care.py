@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import FAILED, PARTLY
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.states import ALL_STATES, checked_states
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from outreach_assets.steps.snapshots.retention import Keep
     from outreach_core.settings import Settings
 
-FAILED, PARTLY = 1, 3
 SPILL_FOLDER = "spill"
 
 T = TypeVar("T")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.recorded import recorded
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.errors import SettingsError
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from b2_resources.s3_store import S3Store
     from b2_resources.verify import Expected
     from outreach_core.settings import Settings
-
-PARTLY = 3
 
 
 class Mode(StrEnum):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line.environment import load_settings
+from outreach_assets.command_line.exit_codes import FAILED
 from outreach_assets.command_line.show import print_json
 from outreach_assets.command_line.tools import said_parameters
 from outreach_core.errors import SettingsError
@@ -26,7 +27,6 @@ AWAY_SECONDS = 60.0
 LARGE_BYTES = 100 * 1000 * 1000
 """Above this a file goes up in parts."""
 
-FAILED = 1
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The id that `submit` said.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]

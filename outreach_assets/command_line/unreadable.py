@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import typer
 
-PARTLY = 3
+from outreach_assets.command_line.exit_codes import PARTLY
 
 
 class Unreadable:
