@@ -29,7 +29,11 @@ pytestmark = [
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManyWorkers]:
     home = tmp_path_factory.mktemp("many") / "home"
     with EmbeddedPostgres(home / POSTGRES_FOLDER) as embedded:
-        given_rows(embedded.ensure_running(), [a_company()], [a_person()])
+        given_rows(
+            embedded.ensure_running(),
+            [a_company(), a_company("c2", address_state="PA")],
+            [a_person()],
+        )
     with ManyWorkers(home) as running:
         yield running
 
@@ -63,7 +67,7 @@ def test_a_worker_does_a_task(many: ManyWorkers, tmp_path: Path) -> None:
 
 
 def test_a_run_whose_worker_process_is_killed_is_run_again(many: ManyWorkers) -> None:
-    many.launch_run(CHAIN, {"dagster/partition": "WV", "killed": "yes"})
+    many.launch_run(CHAIN, {"dagster/partition": "PA", "killed": "yes"})
 
     def started() -> bool:
         return many.runs(killed="yes")[0]["status"] == "STARTED"

@@ -6,7 +6,6 @@ The README's pictures are made by these tests, into the folder that OUTREACH_PIC
 """
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -74,20 +73,17 @@ def frame_of(nodes: Locator) -> FloatRect:
     return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
 
-def test_the_graph_shows_every_asset_of_the_chain(page: Page, every_state: Backfilled) -> None:
+def test_the_graph_shows_the_journey_of_a_row(page: Page, every_state: Backfilled) -> None:
     page.set_viewport_size({"width": 2300, "height": 820})
-    expanded = "?expanded=" + ",".join(f"global@global:{group}" for group in GROUPS)
-    page.goto(f"/asset-groups{expanded}")
-    nodes = page.locator("foreignObject")
-    for key in CHAIN:
-        # A long name is shown by its beginning and its end.
-        name = re.compile(f"^{key.split('/')[1][:12]}")
-        expect(nodes.get_by_text(name).first).to_be_visible()
     journey = [key for key in [*SOURCES, *CHAIN] if key not in BESIDE_THE_JOURNEY]
     selection = " or ".join(f'key:"{key}"' for key in journey)
-    page.goto(f"/asset-groups~{quote(selection, safe='')}{expanded}")
-    expect(nodes.get_by_text("audit_log", exact=True)).to_be_in_viewport()
-    expect(nodes.get_by_text("company_master", exact=True)).to_be_in_viewport()
+    expanded = ",".join(f"global@global:{group}" for group in GROUPS)
+    # Dagster draws what is in sight alone, and all assets together are more than that.
+    page.goto(f"/asset-groups~{quote(selection, safe='')}?expanded={expanded}")
+    nodes = page.locator("foreignObject")
+    for key in journey:
+        name = nodes.get_by_text(key.split("/")[1], exact=True)
+        expect(name.first).to_be_in_viewport()
     picture(page, "asset_graph", nodes)
 
 
