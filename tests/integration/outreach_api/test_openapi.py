@@ -53,7 +53,9 @@ def test_every_operation_answers_as_it_is_documented(api: Api) -> None:
 
 def asked(api: Api, case: Case) -> httpx.Response:
     words = case.as_transport_kwargs(base_url=URL)
-    headers = {**words["headers"], **api.bearer("ops")}
+    said = {name.lower(): value for name, value in words["headers"].items()}
+    # As bytes: a header is Latin-1 on the wire, and httpx sends texts of ASCII alone.
+    headers = {n: v.encode("latin-1") for n, v in {**said, **api.bearer("ops")}.items()}
     more = {name: words[name] for name in ("params", "json") if name in words}
     if "data" in words:
         more["content"] = words["data"]
