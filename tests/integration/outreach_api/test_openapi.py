@@ -6,7 +6,7 @@ Schemathesis makes the requests; the app is asked in this process, over a real P
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -29,6 +29,7 @@ EXAMPLES = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
     database=None,
+    derandomize=True,
 )
 """Of each operation, half of them as the document allows."""
 
@@ -59,7 +60,10 @@ def asked(api: Api, case: Case) -> httpx.Response:
     more = {name: words[name] for name in ("params", "json") if name in words}
     if "data" in words:
         more["content"] = words["data"]
-    return api.ask(words["method"], words["url"], None, headers=headers, **more)
+    try:
+        return api.ask(words["method"], words["url"], None, headers=headers, **more)
+    except httpx.InvalidURL:  # the client's own limit: such a request never leaves it
+        reject()
 
 
 @pytest.fixture(autouse=True)
