@@ -14,6 +14,7 @@ import duckdb
 from b2_resources.object_store import ObjectStore
 from outreach_assets.steps.kill_switches import KillSwitches
 from outreach_assets.steps.manifest import manifest_versions
+from outreach_assets.steps.published import WORKERS
 from outreach_assets.steps.record import Ending, Status, migrated
 from outreach_assets.steps.source import Snapshot, held_snapshot
 from outreach_assets.steps.source_versions import source_versions
@@ -25,8 +26,6 @@ from outreach_core.states import ALL_STATES
 RULES, ENGINE, FIRST = "rules", "engine", "first run"
 SWITCHES, STORE = "kill switches", "store"
 """What else than a table can have changed."""
-
-WORKERS = 8
 
 SETTLED = {Status.PUBLISHED, Status.UNCHANGED, Status.HELD}
 """Ends after which a run of the same rows would come to the same again."""
