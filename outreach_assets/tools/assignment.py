@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tools.tool import Parameters
 
-if TYPE_CHECKING:  # the worker does without
+if TYPE_CHECKING:  # who only hands a tool its limits does without
+    from outreach_assets.steps.private_duckdb import Duck
     from outreach_core.settings import Settings
 
 MOST_THREADS = 4
@@ -43,7 +44,13 @@ class ToolLimits:
 class Assignment:
     """One run of a tool, from the inside."""
 
-    duck: Duck
+    duck: "Duck"
+    one_thread: Callable[[], AbstractContextManager["Duck"]]
+    """Opens another DuckDB, each of whose cursors works in the caller's thread alone."""
+
+    threads: int
+    """So many may be at work at once."""
+
     inputs: Mapping[str, Path]
     parameters: Parameters
     scratch: Path

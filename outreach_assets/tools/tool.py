@@ -5,6 +5,7 @@ Each tool's own manifest is in its folder; what it does is loaded by the worker 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -45,8 +46,22 @@ class ToolOutput:
     content_type: str
     says: str
     is_always_written: bool = True
-    schema: type[BaseModel] | None = None
-    """Of a JSON file: what is in it, field by field."""
+    schema: str | None = None
+    """Of a JSON file: `module:model` of what is in it, field by field."""
+
+    def as_json(self) -> dict[str, object]:
+        """As programs read it."""
+        schema: dict[str, object] | None = None
+        if self.schema:
+            module, model = self.schema.split(":")
+            schema = getattr(import_module(module), model).model_json_schema()
+        return {
+            "name": self.name,
+            "content_type": self.content_type,
+            "description": self.says,
+            "always": self.is_always_written,
+            "schema": schema,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,16 +99,7 @@ class Tool:
                 }
                 for one in self.inputs
             ],
-            "outputs": [
-                {
-                    "name": one.name,
-                    "content_type": one.content_type,
-                    "description": one.says,
-                    "always": one.is_always_written,
-                    "schema": one.schema.model_json_schema() if one.schema else None,
-                }
-                for one in self.outputs
-            ],
+            "outputs": [one.as_json() for one in self.outputs],
         }
 
     def checked_parameters(self, given: Mapping[str, object]) -> Parameters:

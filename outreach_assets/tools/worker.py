@@ -13,7 +13,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
@@ -111,6 +111,8 @@ def _work(
         facts: object = getattr(import_module(module), function)(
             Assignment(
                 duck=duck,
+                one_thread=lambda: locked_duckdb(folder, {}, replace(limits, threads=1)),
+                threads=limits.threads,
                 inputs=inputs,
                 parameters=parameters,
                 scratch=scratch,

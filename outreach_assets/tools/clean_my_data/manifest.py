@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from outreach_assets.tools.clean_my_data.agents import DEFAULT, SAYS, Agent
-from outreach_assets.tools.clean_my_data.report import CleaningReport
 from outreach_assets.tools.tool import (
     CSV,
     JSON,
@@ -172,7 +171,7 @@ CLEAN_MY_DATA = Tool(
             name="cleaning_report.json",
             content_type=JSON,
             says="For programs: counts by agent and column.",
-            schema=CleaningReport,
+            schema="outreach_assets.tools.clean_my_data.report:CleaningReport",
         ),
         ToolOutput(name="cleaning_report.xlsx", content_type=XLSX, says="The same for people."),
         ToolOutput(

@@ -14,9 +14,8 @@ from outreach_assets.tools.profile_my_data.report import (
 )
 from outreach_assets.tools.profile_my_data.sensitive import is_personal, sensitive_found
 from outreach_assets.tools.profile_my_data.spread import spread_of
-from outreach_assets.tools.profile_my_data.values import Values, sample_sql
+from outreach_assets.tools.profile_my_data.values import Values
 
-PATTERN_SAMPLE = 5000
 MOST_PATTERNS = 10
 YEAR = re.compile(r"[0-9]{4}-[0-9]{2}")
 FREE_TEXT = 30
@@ -101,9 +100,9 @@ def _patterns(duck: Duck, values: Values) -> list[Counted]:
     lengths = values.counts.lengths
     if not lengths or lengths.mean > FREE_TEXT:
         return []
-    sample = sample_sql(values.name, values.distinct, PATTERN_SAMPLE)
     rows = duck.execute(f"""
-        WITH plain AS (SELECT {AS_PATTERN} AS pattern, sum(n) AS n FROM {sample} GROUP BY ALL),
+        WITH plain AS (
+                SELECT {AS_PATTERN} AS pattern, sum(n) AS n FROM {values.sample} GROUP BY ALL),
             ascii AS (
                 SELECT regexp_replace(pattern, '[^\\x00-\\x7F]', 'a', 'g') AS p, n FROM plain),
             runs AS (SELECT regexp_replace(regexp_replace(p, 'aa+', 'a+', 'g'), 'AA+', 'A+', 'g')

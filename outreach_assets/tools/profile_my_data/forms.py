@@ -37,6 +37,9 @@ class Form:
     parsed: str = "NULL"
     """SQL over `said` for the number or the time it says; NULL when it says none."""
 
+    is_apart: bool = False
+    """No other form matches what it does, so it may be tried first."""
+
 
 DIGITS = r"[0-9]"
 CURRENCY = r"(?:[$€£¥]|USD|EUR|GBP|CAD|AUD|CHF)"
@@ -92,6 +95,7 @@ FORMS: Sequence[Form] = (
         family=Family.NUMBER,
         pattern=rf"[-+(]?\s?{CURRENCY}\s?-?{AMOUNT}\)?|[-+(]?{AMOUNT}\s?{CURRENCY}\)?",
         parsed=_MONEY,
+        is_apart=True,
     ),
     Form(
         name="percent",
@@ -111,6 +115,7 @@ FORMS: Sequence[Form] = (
         pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
         r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?",
         parsed="TRY_CAST(said AS TIMESTAMP)",
+        is_apart=True,
     ),
     Form(
         name="2024/01/02",

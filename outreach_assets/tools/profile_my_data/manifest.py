@@ -2,7 +2,6 @@
 
 from pydantic import Field
 
-from outreach_assets.tools.profile_my_data.report import ProfileReport
 from outreach_assets.tools.tool import (
     BASELINE,
     HTML,
@@ -54,7 +53,7 @@ PROFILE_MY_DATA = Tool(
             name="data_profile_report.json",
             content_type=JSON,
             says="For programs.",
-            schema=ProfileReport,
+            schema="outreach_assets.tools.profile_my_data.report:ProfileReport",
         ),
     ),
     work="outreach_assets.tools.profile_my_data.profile:profile_file",

@@ -31,7 +31,6 @@ from outreach_assets.tools.reading.read_table import ReadTable, read_table
 from outreach_assets.tools.tool import BASELINE, PRIMARY
 
 NAME = "data_profile_report"
-AT_ONCE = 2
 
 
 def profile_file(assignment: Assignment) -> Mapping[str, object]:
@@ -56,9 +55,7 @@ def profile_file(assignment: Assignment) -> Mapping[str, object]:
 
 
 def _read(assignment: Assignment, name: str) -> ReadTable:
-    read = read_table(assignment.duck, assignment.inputs[name], assignment.scratch, name)
-    assignment.duck.execute(f"CREATE VIEW {name}_rows AS {rows_sql(str(read.path))}")
-    return read
+    return read_table(assignment.duck, assignment.inputs[name], assignment.scratch, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +72,7 @@ def _profile(assignment: Assignment, read: ReadTable, before: ReadTable | None) 
     looks = list(_looks(assignment, read, before, parameters))
     columns = [look.report for look in looks]
     assignment.progress("table", 80)
-    rows = Rows(duck=assignment.duck, relation=f"{PRIMARY}_rows", columns=columns)
+    rows = Rows(duck=assignment.duck, relation=rows_sql(read.path), columns=columns)
     table = table_report(rows)
     drift = _drift(read, before, looks) if before else None
     return ProfileReport(
@@ -97,13 +94,16 @@ def _looks(
     before: ReadTable | None,
     parameters: ProfileParameters,
 ) -> Iterator[Look]:
-    """Each column's, in their order; two at a time, for much of a look keeps one core busy."""
+    """Each column's, in their order.
+
+    As many at a time as there are threads, each in one: a fifth less work than each in all of them.
+    """
 
     def look(place: int) -> Look:
-        with closing(assignment.duck.cursor()) as duck:
+        with closing(one_thread.cursor()) as duck:
             return _look(duck, read, before, place, parameters)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with assignment.one_thread() as one_thread, ThreadPoolExecutor(assignment.threads) as pool:
         for place, found in enumerate(pool.map(look, range(len(read.names))), start=1):
             assignment.progress("columns", 20 + 60 * place // len(read.names))
             yield found
@@ -117,17 +117,17 @@ def _look(
     parameters: ProfileParameters,
 ) -> Look:
     name = read.names[place]
-    with values_of(duck, f"{PRIMARY}_rows", inner_name(place), "now") as values:
+    with values_of(duck, rows_sql(read.path), inner_name(place), "now") as values:
         column = column_report(duck, values, name, place + 1, parameters)
         if not before or name not in before.names:
             return Look(report=column)
         inner = inner_name(list(before.names).index(name))
-        with values_of(duck, f"{BASELINE}_rows", inner, "before", values) as old:
+        with values_of(duck, rows_sql(before.path), inner, "before", values) as old:
             drift = column_drift(duck, values, old, column, parameters.drift_bins)
-            is_written_alike = forms_of(duck, old.name, old.distinct) == values.forms
+            is_written_alike = set(forms_of(duck, old.name)) == set(values.forms)
             was = meaning(duck, old, name).type
     if not is_written_alike:
-        with values_of(duck, f"{BASELINE}_rows", inner, "before") as old:
+        with values_of(duck, rows_sql(before.path), inner, "before") as old:
             was = meaning(duck, old, name).type
     return Look(report=column, drift=drift, type_change=_type_change(was, column))
 

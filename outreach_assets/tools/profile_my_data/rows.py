@@ -5,6 +5,7 @@ What is asked of them is in table_facts.py and correlations.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tools.profile_my_data.report import ColumnReport
@@ -15,9 +16,9 @@ SPREAD_ROWS = 100_000
 ROW_NUMBER = "file_row_number"
 
 
-def rows_sql(path: str) -> str:
-    """SQL for the rows of a Parquet file, each with its number."""
-    return f"FROM read_parquet({literal(path)}, {ROW_NUMBER} = true)"
+def rows_sql(path: Path) -> str:
+    """The rows of a Parquet file as a relation, each with its number."""
+    return f"read_parquet({literal(str(path))}, {ROW_NUMBER} = true)"
 
 
 @dataclass(frozen=True, kw_only=True)

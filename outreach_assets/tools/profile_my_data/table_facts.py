@@ -6,6 +6,9 @@ How columns go together is in correlations.py.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from itertools import combinations
 
 from outreach_assets.tools.profile_my_data.correlations import correlations
@@ -32,17 +35,24 @@ def table_report(rows: Rows) -> TableReport:
         )
         if len(found) > most
     ]
-    return TableReport(
-        rows=rows.count,
-        columns=len(rows.columns),
-        empty_cells=sum(c.nulls + c.blanks for c in rows.columns),
-        duplicate_rows=_duplicates(rows),
-        keys=_keys(rows, paired[:MOST_IN_PAIRS]),
-        dependencies=_dependencies(rows, paired[:MOST_IN_PAIRS]),
-        correlations=correlations(rows, numbers[:MOST_NUMBERS], levels[:MOST_CATEGORIES]),
-        correlations_are_approximate=rows.one_in > 1,
-        not_looked_at=left_out,
-    )
+    with closing(rows.duck.cursor()) as duck, ThreadPoolExecutor(1) as beside:
+        together = beside.submit(
+            correlations,
+            replace(rows, duck=duck),
+            numbers[:MOST_NUMBERS],
+            levels[:MOST_CATEGORIES],
+        )
+        return TableReport(
+            rows=rows.count,
+            columns=len(rows.columns),
+            empty_cells=sum(c.nulls + c.blanks for c in rows.columns),
+            duplicate_rows=_duplicates(rows),
+            keys=_keys(rows, paired[:MOST_IN_PAIRS]),
+            dependencies=_dependencies(rows, paired[:MOST_IN_PAIRS]),
+            correlations=together.result(),
+            correlations_are_approximate=rows.one_in > 1,
+            not_looked_at=left_out,
+        )
 
 
 def _is_category(column: ColumnReport) -> bool:

@@ -7,6 +7,7 @@ the figures are is in columns.py and drift.py.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tools.profile_my_data.forms import (
@@ -23,7 +24,9 @@ from outreach_assets.tools.profile_my_data.forms import (
 from outreach_assets.tools.profile_my_data.forms import FORMS as ALL_FORMS
 from outreach_assets.tools.profile_my_data.report import Lengths
 
-SAMPLE = 2000
+SAMPLE = 2500
+"""At least so many different values, where there are; less than twice as many."""
+
 RARE = 0.005
 """A family of forms in fewer of the sampled values is not looked for."""
 
@@ -59,9 +62,10 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True)
 class Values:
-    """What is known of a column's values, and two relations of them, without NULLs and blanks.
+    """What is known of a column's values, and three relations of them, without NULLs and blanks.
 
-    `name` holds value, n and said for each distinct value; `read` n, form, number and moment.
+    `name` holds value, n and said for each distinct value, `sample` for some of them;
+    `read` n, form, number and moment.
     """
 
     name: str
@@ -79,6 +83,11 @@ class Values:
     def read(self) -> str:
         """What each value says."""
         return _read(self.name)
+
+    @property
+    def sample(self) -> str:
+        """Some of the values: always the same ones."""
+        return _sample(self.name)
 
     @property
     def rows(self) -> int:
@@ -117,7 +126,11 @@ def values_of(
     duck.execute(f"""
         CREATE OR REPLACE TEMP VIEW {name} AS
         SELECT * FROM (SELECT value, n, {said} AS said FROM {counted}) WHERE said <> ''""")
-    forms = like.forms if like else forms_of(duck, name, counts.distinct)
+    every = max(counts.distinct // SAMPLE, 1)
+    duck.execute(f"""
+        CREATE OR REPLACE TEMP TABLE {_sample(name)} AS
+        SELECT value, n, said FROM {name} WHERE hash(value) % {every} = 0""")
+    forms = like.forms if like else forms_of(duck, name)
     is_day_first = like.is_day_first if like else _is_day_first(duck, name, forms)
     kind = _say(duck, name, forms, is_day_first=is_day_first)
     try:
@@ -131,12 +144,17 @@ def values_of(
         )
     finally:
         duck.execute(f"DROP {kind} {_read(name)}")
+        duck.execute(f"DROP TABLE {_sample(name)}")
         duck.execute(f"DROP VIEW {name}")
         duck.execute(f"DROP TABLE {counted}")
 
 
 def _read(name: str) -> str:
     return f"{name}_read"
+
+
+def _sample(name: str) -> str:
+    return f"{name}_sample"
 
 
 def _say(duck: Duck, name: str, forms: Sequence[Form], *, is_day_first: bool) -> str:
@@ -180,17 +198,11 @@ def _counts(duck: Duck, counted: str) -> Counts:
     )
 
 
-def sample_sql(table: str, distinct: int, wanted: int) -> str:
-    """SQL for about so many of the table's rows: always the same ones."""
-    every = max(distinct // wanted, 1)
-    return f"(SELECT * FROM {table} WHERE hash(value) % {every} = 0)"
-
-
-def forms_of(duck: Duck, name: str, distinct: int) -> Sequence[Form]:
-    """The forms of every family that is common enough among the distinct values."""
+def forms_of(duck: Duck, name: str) -> Sequence[Form]:
+    """The forms of every family that is common enough, in the order in which to try them."""
     found = duck.execute(f"""
         SELECT form, count(*) FROM (SELECT {form_sql(ALL_FORMS)} AS form
-        FROM {sample_sql(name, distinct, SAMPLE)}) GROUP BY ALL""").fetchall()
+        FROM {_sample(name)}) GROUP BY ALL""").fetchall()
     total = sum(count for _, count in found)
     by_family = {
         family: sum(
@@ -198,7 +210,9 @@ def forms_of(duck: Duck, name: str, distinct: int) -> Sequence[Form]:
         )
         for family in Family
     }
-    return of({family for family, count in by_family.items() if count and count >= RARE * total})
+    forms = of({family for family, count in by_family.items() if count and count >= RARE * total})
+    commonest = max(found, key=itemgetter(1), default=(None, 0))[0]
+    return sorted(forms, key=lambda form: not (form.is_apart and PLACES[form.name] == commonest))
 
 
 def _is_day_first(duck: Duck, name: str, forms: Sequence[Form]) -> bool:
@@ -208,17 +222,20 @@ def _is_day_first(duck: Duck, name: str, forms: Sequence[Form]) -> bool:
         return False
     row = duck.execute(f"""
         SELECT max(split_part(said, '/', 1)::INT), max(split_part(said, '/', 2)::INT)
-        FROM {name} WHERE regexp_full_match(said, '{slashed[0].pattern}')""").fetchone()
+        FROM {name} WHERE contains(said, '/')
+            AND regexp_full_match(said, '{slashed[0].pattern}')""").fetchone()
     return bool(row and row[0] and row[0] > 12 >= row[1])
 
 
 def _has_codes(duck: Duck, name: str, forms: Sequence[Form]) -> bool:
     if BY_NAME[INTEGER] not in forms:
         return False
+    begins = " OR ".join(f"prefix(said, '{sign}0')" for sign in ("", "+", "-"))
     row = duck.execute(
-        f"SELECT bool_or(regexp_full_match(said, '[+-]?0[0-9]{{1,17}}')) FROM {name}"
+        f"SELECT 1 FROM {name} WHERE ({begins}) AND "
+        "regexp_full_match(said, '[+-]?0[0-9]{1,17}') LIMIT 1"
     ).fetchone()
-    return bool(row and row[0])
+    return row is not None
 
 
 def _written(duck: Duck, read: str) -> Mapping[Form | None, Written]:

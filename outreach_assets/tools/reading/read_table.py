@@ -26,8 +26,8 @@ from outreach_assets.tools.reading.parquet import bad_parquet, parquet
 from outreach_assets.tools.reading.text import Text, utf_8_text
 from outreach_assets.tools.refusals import ErrorCode, ToolRefusedError
 
-ROW_GROUP_CELLS, MOST_ROWS_IN_GROUP = 2_500_000, 122_880
-"""Each thread holds a group of rows until it is written: with 900 columns, a smaller one."""
+ROW_GROUP_CELLS, MOST_ROWS_IN_GROUP = 2_500_000, 20_480
+"""Each thread holds a group of rows until it is written: small ones stay in the cores' caches."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,6 +78,8 @@ def cleaned(
         given = duck.execute(f"FROM read_parquet('{read.path}')").fetchall()
         assignment = Assignment(
             duck=duck,
+            one_thread=lambda: a_locked_duck(own),
+            threads=2,
             inputs={"primary": path},
             parameters=CLEAN_MY_DATA.checked_parameters(parameters),
             scratch=own / "scratch",

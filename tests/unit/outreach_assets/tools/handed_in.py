@@ -51,6 +51,8 @@ def work(
     with a_locked_duck(folder, *files.values()) as duck:
         assignment = Assignment(
             duck=duck,
+            one_thread=lambda: a_locked_duck(folder),
+            threads=2,
             inputs=files,
             parameters=tool_by_id(tool_id).checked_parameters(parameters),
             scratch=folder / "scratch",
