@@ -1,7 +1,8 @@
 """How fast the API creates tasks and signs their URLs for 32 clients at once, and in what memory.
 
-Each client asks again as soon as it is answered. Clients, server and database share the machine.
-The floors, in the same run: a FastAPI route that answers a constant, as many servers, the same
+Twice: each client creates and signs again two to four times a second, as one that also sends a
+file does; and each asks again as soon as it is answered, which asks for all that the machine can
+do, for clients, server and database share it. The floors, in the same run: a FastAPI route that answers a constant, as many servers, the same
 clients; and for each request one round trip to the database and nothing else.
 
     python -m bench.api
@@ -9,8 +10,10 @@ clients; and for each request one round trip to the database and nothing else.
 """
 
 import argparse
+import asyncio
 import json
 import os
+import random
 import socket
 import statistics
 import subprocess
@@ -30,12 +33,19 @@ from outreach_core.users import add_user
 from tests.servers.outreach_serve import outreach_serve
 
 CLIENTS = 32
+PAUSE = (0.25, 0.5)
+"""Seconds a client does something else between two tasks."""
 WANTED = json.dumps(
     {
         "tool_id": "profile-my-data",
         "inputs": {"primary": {"filename": "leads.csv", "size_bytes": 1_000_000}},
     }
 ).encode()
+
+
+async def with_pauses(client: LightClient) -> None:
+    await asyncio.sleep(random.uniform(*PAUSE))  # noqa: S311 no secret
+    await create_and_sign(client)
 
 
 async def create_and_sign(client: LightClient) -> None:
@@ -149,10 +159,13 @@ def main() -> None:
                     constant, bare, tokens, 2 * asked.rounds
                 ),
                 "floor: SELECT 1, one connection": lambda: round_trips(postgres, 500),
-                "create and sign, each request, 32 clients": lambda: milliseconds(
+                "create and sign, 32 clients with pauses": lambda: milliseconds(
+                    with_pauses, url, tokens, asked.rounds
+                ),
+                "create and sign, 32 clients without": lambda: milliseconds(
                     create_and_sign, url, tokens, asked.rounds
                 ),
-                "create and sign, each request, 1 client": lambda: milliseconds(
+                "create and sign, 1 client": lambda: milliseconds(
                     create_and_sign, url, tokens[:1], asked.rounds
                 ),
             }
@@ -163,9 +176,9 @@ def main() -> None:
                     found[name].append(part())
                     requests += len(found[name][-1]) if name.startswith("create") else 0
             cpu = (cpu_milliseconds(home) - before) / requests
-            (floor, _), _, (median, _), _ = (said(name, found[name]) for name in parts)
+            (floor, _), _, _, (median, _), _ = (said(name, found[name]) for name in parts)
             print(
-                f"{median / floor:.1f} x the floor; server CPU {cpu:.2f} ms a request; the largest "
+                f"{median / floor:.1f} x the floor without pauses; server CPU {cpu:.2f} ms a request; the largest "
                 f"server process: {peak_mb(home):.0f} MB"
             )
 

