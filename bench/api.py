@@ -2,8 +2,9 @@
 
 Twice: each client creates and signs again two to four times a second, as one that also sends a
 file does; and each asks again as soon as it is answered, which asks for all that the machine can
-do, for clients, server and database share it. The floors, in the same run: a FastAPI route that answers a constant, as many servers, the same
-clients; and for each request one round trip to the database and nothing else.
+do, for clients, server and database share it. The floors, in the same run: a FastAPI route that
+answers a constant, as many servers, the same clients; and for each request one round trip to the
+database and nothing else.
 
     python -m bench.api
     python -m bench.api --workers 1 --rounds 50 --times 5
@@ -178,8 +179,8 @@ def main() -> None:
             cpu = (cpu_milliseconds(home) - before) / requests
             (floor, _), _, _, (median, _), _ = (said(name, found[name]) for name in parts)
             print(
-                f"{median / floor:.1f} x the floor without pauses; server CPU {cpu:.2f} ms a request; the largest "
-                f"server process: {peak_mb(home):.0f} MB"
+                f"{median / floor:.1f} x the floor without pauses; server CPU {cpu:.2f} ms a request; "
+                f"the largest server process: {peak_mb(home):.0f} MB"
             )
 
 
