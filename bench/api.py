@@ -179,8 +179,8 @@ def main() -> None:
             cpu = (cpu_milliseconds(home) - before) / requests
             (floor, _), _, _, (median, _), _ = (said(name, found[name]) for name in parts)
             print(
-                f"{median / floor:.1f} x the floor without pauses; server CPU {cpu:.2f} ms a request"
-                f"; the largest server process: {peak_mb(home):.0f} MB"
+                f"{median / floor:.1f} x the floor without pauses; its CPU {cpu:.2f} ms a request"
+                f"; the largest process: {peak_mb(home):.0f} MB"
             )
 
 
