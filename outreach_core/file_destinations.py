@@ -157,6 +157,19 @@ def copy_in(connection: Connection, table: str, files: Iterable[ListedFile]) -> 
     connection.execute(f"ANALYZE {table}".encode())
 
 
+def add_hashes(connection: Connection, hashes: Iterable[tuple[str, str]]) -> None:
+    """To files of `listed_source`, by their paths."""
+    connection.execute("CREATE TEMP TABLE hashed (path text, hash text) ON COMMIT DROP")
+    with connection.cursor().copy("COPY hashed FROM STDIN") as copy:
+        lines = (f"{path.translate(ESCAPED)}\t{hash_}\n" for path, hash_ in hashes)
+        while chunk := "".join(islice(lines, 5000)):
+            copy.write(chunk)
+    connection.execute(
+        "UPDATE listed_source s SET hash = h.hash FROM hashed h WHERE h.path = s.path"
+    )
+    connection.execute("ANALYZE listed_source")
+
+
 def folders_among(connection: Connection, paths: Sequence[str]) -> list[str]:
     """Those of the paths, each with a `/` at its end, that are no file of `listed_source`."""
     rows = connection.execute(

@@ -4,14 +4,15 @@ rclone does the moving (rclone.py); what is where is judged in Postgres
 (outreach_core/file_destinations.py). Who backs up several at once is run.py.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from outreach_assets.steps.backups.encryptions import (
     recognise,
     refuse_other_passphrase,
 )
-from outreach_assets.steps.backups.job import Job, alone
+from outreach_assets.steps.backups.job import Job, alone, may_wait_long
 from outreach_assets.steps.backups.listed_there import (
     HashKinds,
     answered_there,
@@ -20,21 +21,19 @@ from outreach_assets.steps.backups.listed_there import (
     hash_kinds,
     left_behind,
 )
-from outreach_assets.steps.backups.listing import (
-    SourceGoneError,
-    ask_source,
-    listed_source,
-    unread_folders,
-)
 from outreach_assets.steps.backups.mover import DestinationLostError, Mover
 from outreach_assets.steps.backups.places import FROM
 from outreach_assets.steps.backups.prove import prove
 from outreach_assets.steps.backups.rclone import RcloneError
 from outreach_assets.steps.backups.run_notes import changes_of, note_changes
+from outreach_assets.steps.backups.source_listing import (
+    SourceGoneError,
+    SourceListing,
+    unread_folders,
+)
 from outreach_core.file_destinations import (
     Difference,
     ListedFile,
-    copy_in,
     drop_twins,
     folders_among,
     has_synced_files,
@@ -136,36 +135,35 @@ def back_up(job: Job, outcome: Outcome) -> None:
 def _compared(job: Job, kinds: HashKinds, outcome: Outcome) -> Difference:
     """Both sides listed, at the same time, and judged. Raises as `back_up`."""
     job.step("listing")
-    asked = ask_source(job.rclone, f"{FROM}:", kinds.source, job.rules)
+    source = SourceListing(job.rclone, f"{FROM}:", job.source.fs, kinds.source, job.rules)
     asked_there = ask_there(job, kinds.there)
-    files = listed_source(asked, job.source.fs, kinds.source)
-    if job.policy.source is Source.GOOGLE_DRIVE:
-        files = _with_bytes(files, outcome)
+    lost: DestinationLostError | None = None
     with job.postgres.connect() as connection:
-        copy_in(connection, "listed_source", files)
+        may_wait_long(connection)  # the source may still be hashed for hours
+        try:
+            there = answered_there(job, asked_there, kinds.there)
+        except DestinationLostError as error:
+            lost = error
+        else:
+            copy_in_there(connection, job, there)
+        source.copy_in(connection, partial(_takes, job, outcome))
         twins = drop_twins(connection) if job.policy.source in MAY_HAVE_TWINS else []
         unread = unread_folders(job.rclone)
         outcome.unread += folders_among(connection, unread)
         _refuse_empty(connection, job)
-        try:
-            there = answered_there(job, asked_there, kinds.there)
-        except DestinationLostError as error:
-            note_unreachable(connection, job.place, str(error), now=job.now)
-            lost = error
-        else:
-            copy_in_there(connection, job, there)
+        if lost is None:
             found = note_listings(connection, job.place, unread=unread, now=job.now)
             note_problem(connection, job.place, twins, TWINS)
             return found
+        note_unreachable(connection, job.place, str(lost), now=job.now)
     raise lost
 
 
-def _with_bytes(files: Iterator[ListedFile], outcome: Outcome) -> Iterator[ListedFile]:
-    for file in files:
-        if file.size_bytes < 0:
-            outcome.without_bytes += 1
-        else:
-            yield file
+def _takes(job: Job, outcome: Outcome, file: ListedFile) -> bool:
+    """False for Google's own documents, which are counted."""
+    has_bytes = file.size_bytes >= 0 or job.policy.source is not Source.GOOGLE_DRIVE
+    outcome.without_bytes += not has_bytes
+    return has_bytes
 
 
 def _refuse_empty(connection: Connection, job: Job) -> None:

@@ -99,7 +99,7 @@ def listed_in(
     with only(rclone, paths) as these:
         asked = rclone.ask("operations/list", fs=folder, remote="", opt=opt, _filter=these)
         try:
-            return list(asked.objects())
+            return list(asked.elements())
         except NotThereError:
             return []
 

@@ -53,7 +53,7 @@ class KeptFolder:
         """The names of folders there. Raises NotThereError, RcloneError."""
         opt = {"dirsOnly": True, "noModTime": True}
         asked = self.rclone.ask("operations/list", fs=self.fs(below), remote="", opt=opt)
-        return [str(found["Name"]) for found in asked.objects()]
+        return [str(found["Name"]) for found in asked.elements()]
 
     def listed(self, below: str, kinds: Sequence[str] = ()) -> dict[str, Kept]:
         """All files in a folder there, with their first hash of those kinds; none without it."""
@@ -66,7 +66,7 @@ class KeptFolder:
                     size_bytes=found["Size"],
                     hash=first_hash(found.get("Hashes") or {}),
                 )
-                for found in asked.objects()
+                for found in asked.elements()
             }
         except NotThereError:
             return {}

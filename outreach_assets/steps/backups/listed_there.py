@@ -112,7 +112,7 @@ def left_behind(job: Job) -> str | None:
     asked = job.rclone.ask("operations/list", fs=fs, remote="", opt={"dirsOnly": True})
     what = f"{'encrypted' if encrypted else 'plain'} files of before"
     try:
-        found = {one["Name"] for one in asked.objects()} & {"files", "versions"}
+        found = {one["Name"] for one in asked.elements()} & {"files", "versions"}
     except NotThereError:
         return None
     except RcloneError as error:

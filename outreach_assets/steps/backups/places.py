@@ -227,7 +227,7 @@ def unreachable(settings: Settings, destination: Destination) -> str | None:
     fs = f"{destination.remote or TO}:{root if is_bucket else destination.root}"
     with rclone_for(settings, rclone_program(settings.outreach_rclone), destination) as rclone:
         try:
-            for _ in rclone.ask("operations/list", fs=fs, remote="", opt={}).objects():
+            for _ in rclone.ask("operations/list", fs=fs, remote="", opt={}).elements():
                 break
         except NotThereError:
             return f"there is no bucket {root}: make it first" if is_bucket else None

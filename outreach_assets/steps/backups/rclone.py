@@ -7,6 +7,7 @@ socket and the keys of the remotes reach it by its environment.
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -27,7 +28,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self  # Any: rclone's answers are JSON objects of many shapes
 from urllib.parse import quote
-from weakref import WeakSet
 
 from outreach_core import leash
 from outreach_core.errors import OutreachError, PermanentError, RetryableError, SettingsError
@@ -40,6 +40,7 @@ LOOK_EVERY_SECONDS = 0.2
 CONNECTION_TIMEOUT_SECONDS = 30
 LISTING_TIMEOUT_SECONDS = 6 * 3600
 USER = "outreach"
+BETWEEN = re.compile(r"[\s,]*")
 PASSED_ON = (
     *("PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
@@ -121,7 +122,7 @@ class Rclone:
         self._last_words = ""
         self._log_mark = ""
         self._mark_was_read = threading.Event()
-        self._questions: WeakSet[Question] = WeakSet()
+        self._open: set[Question] = set()
         self._process: subprocess.Popen[bytes] | None = None
         self._log_reader = threading.Thread(target=self._read_log, daemon=True)
 
@@ -149,7 +150,7 @@ class Rclone:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._log_reader.join()
-        for question in list(self._questions):
+        for question in list(self._open):
             question.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -229,8 +230,12 @@ class Rclone:
         if self.stopping.is_set():
             raise StoppedError("the run was stopped")
         question = Question(self, method, path, body, headers or {})
-        self._questions.add(question)
+        self._open.add(question)
         return question
+
+    def closed(self, question: "Question") -> None:
+        """Nobody waits for its answer any more."""
+        self._open.discard(question)
 
     def _environment(self) -> dict[str, str]:
         ours = os.environ  # noqa: TID251 what of it the child gets is said in PASSED_ON
@@ -304,6 +309,7 @@ class Question:
     def close(self) -> None:
         """Wait for the answer no more."""
         self._connection.close()
+        self._rclone.closed(self)
 
     @contextmanager
     def body(self) -> Iterator[HTTPResponse]:
@@ -316,27 +322,27 @@ class Question:
                     raise NotThereError(says) if answer.status == 404 else RcloneError(says)
                 yield answer
         finally:
-            self._connection.close()
+            self.close()
 
-    def objects(self) -> Iterator[dict[str, Any]]:
-        """The objects of the answer's one list, never all of them at once.
+    def elements(self) -> Iterator[Any]:
+        """The elements of the answer's one list, never all of them at once.
 
         Raises, if it does, before the first of them.
         """
-        found = self._objects()
+        found = self._elements()
         first = next(found, None)
         return found if first is None else chain([first], found)
 
-    def _objects(self) -> Iterator[dict[str, Any]]:
+    def _elements(self) -> Iterator[Any]:
         with self.body() as answer:
-            yield from _objects(answer)
+            yield from _elements(answer)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except (OSError, HTTPException, ValueError) as error:
-            self._connection.close()
+            self.close()
             raise self._rclone.gone(error) from error
 
 
@@ -356,8 +362,8 @@ class _SocketConnection(HTTPConnection):
         self.sock = sock
 
 
-def _objects(answer: HTTPResponse) -> Iterator[dict[str, Any]]:
-    """The objects in `{"list": [{…}, …]}`, as they come in."""
+def _elements(answer: HTTPResponse) -> Iterator[Any]:
+    """The objects or texts in `{"list": […, …]}`, as they come in."""
     decoder = json.JSONDecoder()
     rest, at, is_inside = "", 0, False
     unread = iter(lambda: answer.read(1 << 20), b"")
@@ -372,11 +378,9 @@ def _objects(answer: HTTPResponse) -> Iterator[dict[str, Any]]:
             at = rest.find("[") + 1
             is_inside = at > 0
         while is_inside:
-            start = rest.find("{", at)
-            if start < 0:
-                break
+            at = BETWEEN.match(rest, at).end()  # type: ignore[union-attr]  # it matches nothing, too
             try:
-                found, at = decoder.raw_decode(rest, start)
-            except ValueError:
+                found, at = decoder.raw_decode(rest, at)
+            except ValueError:  # the rest of it is still to come, or the list is at its end
                 break
             yield found

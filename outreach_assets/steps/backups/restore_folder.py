@@ -134,7 +134,7 @@ def _listing(rclone: Rclone, folder: Path) -> dict[str, bool]:
     opt = {"recurse": True, "noModTime": True, "noMimeType": True}
     asked = rclone.ask("operations/list", fs=with_links(folder), remote="", opt=opt)
     try:
-        found = {str(one["Path"]): bool(one["IsDir"]) for one in asked.objects()}
+        found = {str(one["Path"]): bool(one["IsDir"]) for one in asked.elements()}
     except NotThereError:
         return {}
     return {path: is_folder for path, is_folder in found.items() if path.split("/")[0] != WORK}

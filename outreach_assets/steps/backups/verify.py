@@ -19,18 +19,16 @@ from outreach_assets.steps.backups.listed_there import (
     copy_in_there,
     known_kinds,
 )
-from outreach_assets.steps.backups.listing import (
-    SourceGoneError,
-    ask_source,
-    listed_source,
-    unread_folders,
-)
 from outreach_assets.steps.backups.mover import Moved
 from outreach_assets.steps.backups.places import FROM
 from outreach_assets.steps.backups.prove import read_hashes
 from outreach_assets.steps.backups.rclone import RcloneError
+from outreach_assets.steps.backups.source_listing import (
+    SourceGoneError,
+    SourceListing,
+    unread_folders,
+)
 from outreach_core.file_destinations import (
-    ListedFile,
     copy_in,
     copy_in_bytes,
     drop_twins,
@@ -168,9 +166,12 @@ def _compared(job: Job) -> tuple[Compared, HashKinds, str | None]:
     job.step("listing")
     kinds = known_kinds(job)
     asked_there = ask_there(job, kinds.there)
-    files, source_error = _listed_source(job, kinds.source)
+    source, source_error = _source(job, kinds.source)
     with job.postgres.connect() as connection:
-        copy_in(connection, "listed_source", files)
+        if source is None:
+            copy_in(connection, "listed_source", ())
+        else:
+            source.copy_in(connection, lambda file: file.size_bytes >= 0)
         if job.policy.source in MAY_HAVE_TWINS:
             drop_twins(connection)
         if source_error is None:
@@ -183,14 +184,14 @@ def _compared(job: Job) -> tuple[Compared, HashKinds, str | None]:
     return compared, kinds, source_error
 
 
-def _listed_source(job: Job, kind: str) -> tuple[Iterator[ListedFile], str | None]:
+def _source(job: Job, kind: str) -> tuple[SourceListing | None, str | None]:
     """What is there must be proven also when the source is gone: then most of all."""
     try:
-        asked = ask_source(job.rclone, f"{FROM}:", kind, job.rules)
-        files = listed_source(asked, job.source.fs, kind)
+        source = SourceListing(job.rclone, f"{FROM}:", job.source.fs, kind, job.rules)
+        source.wait()
     except (SourceGoneError, RcloneError) as error:
-        return iter(()), str(error)
-    return (file for file in files if file.size_bytes >= 0), None
+        return None, str(error)
+    return source, None
 
 
 def _unread(connection: Connection, job: Job) -> str | None:

@@ -161,7 +161,7 @@ class Shelf:
         fs = f"{self._held}{below}"
         try:
             asked = self.rclone.ask("operations/list", fs=fs, remote="", opt=opt, _filter=filtered)
-            return [found["Path"] for found in asked.objects()]
+            return [found["Path"] for found in asked.elements()]
         except NotThereError:
             return []
         except RcloneError as error:
