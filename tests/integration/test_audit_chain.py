@@ -278,42 +278,42 @@ def test_a_run_has_one_outcome_whoever_writes_it_how_often(log: Postgres) -> Non
     assert found(log) == []
 
 
-def test_rows_older_than_the_chain_are_sealed_as_they_are(postgres: Postgres) -> None:
-    migrate(postgres, BEFORE)
-    given_events(postgres, 30)
+def test_rows_older_than_the_chain_are_sealed_as_they_are(empty_postgres: Postgres) -> None:
+    migrate(empty_postgres, BEFORE)
+    given_events(empty_postgres, 30)
     given_sql(
-        postgres,
+        empty_postgres,
         "INSERT INTO shq.audit_log (id, event_type, event_source) VALUES (900000, 'x', 'y')",
     )
-    migrate(postgres)
-    given_sql(postgres, CHAIN.sql)  # a second time, whatever the record says
-    report = check_chain(postgres)
+    migrate(empty_postgres)
+    given_sql(empty_postgres, CHAIN.sql)  # a second time, whatever the record says
+    report = check_chain(empty_postgres)
     assert (report.breaks, report.older_rows) == ((), 32)
-    tamper(postgres, "UPDATE shq.audit_log SET event_type = 'z' WHERE id = 7")
-    assert [link.kind for link in check_chain(postgres).breaks] == [Break.ALTERED]
-    tamper(postgres, "DELETE FROM shq.audit_log WHERE id = 7")
-    assert [link.kind for link in check_chain(postgres).breaks] == [Break.REMOVED]
+    tamper(empty_postgres, "UPDATE shq.audit_log SET event_type = 'z' WHERE id = 7")
+    assert [link.kind for link in check_chain(empty_postgres).breaks] == [Break.ALTERED]
+    tamper(empty_postgres, "DELETE FROM shq.audit_log WHERE id = 7")
+    assert [link.kind for link in check_chain(empty_postgres).breaks] == [Break.REMOVED]
 
 
-def test_a_log_without_its_chain_says_what_to_run(postgres: Postgres) -> None:
-    migrate(postgres, BEFORE)
+def test_a_log_without_its_chain_says_what_to_run(empty_postgres: Postgres) -> None:
+    migrate(empty_postgres, BEFORE)
     with pytest.raises(AuditLogMissingError, match="outreach db migrate"):
-        check_chain(postgres)
+        check_chain(empty_postgres)
 
 
 @pytest.fixture
-def stranger(postgres: Postgres) -> Iterator[Postgres]:
+def stranger(empty_postgres: Postgres) -> Iterator[Postgres]:
     """A role that may write to the log and does not own it."""
     role = f"stranger_{token_hex(6)}"
-    migrate(postgres, BEFORE)
+    migrate(empty_postgres, BEFORE)
     given_sql(
-        postgres,
+        empty_postgres,
         f"CREATE ROLE {role}",
         f"GRANT ALL ON SCHEMA shq TO {role}",
         f"GRANT ALL ON ALL TABLES IN SCHEMA shq TO {role}",
     )
-    yield replace(postgres, conninfo=f"{postgres.conninfo} options='-c role={role}'")
-    given_sql(postgres, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+    yield replace(empty_postgres, conninfo=f"{empty_postgres.conninfo} options='-c role={role}'")
+    given_sql(empty_postgres, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
 def test_a_role_that_may_not_make_triggers_is_told_whose_they_are(stranger: Postgres) -> None:

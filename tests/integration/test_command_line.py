@@ -244,11 +244,13 @@ def test_the_doctor_is_done_with_a_server_that_never_answers(
     assert results(ran)["store"] == "ok"
 
 
-def test_the_doctor_says_what_the_database_lacks(outreach: Outreach, postgres: Postgres) -> None:
-    with postgres.connect() as connection:
+def test_the_doctor_says_what_the_database_lacks(
+    outreach: Outreach, empty_postgres: Postgres
+) -> None:
+    with empty_postgres.connect() as connection:
         connection.execute("CREATE SCHEMA marketing")
         connection.execute("CREATE TABLE marketing.company_master (company_unique_id text)")
-    ran = outreach("doctor", "--json", **neon_at(postgres))
+    ran = outreach("doctor", "--json", **neon_at(empty_postgres))
     assert ran.returncode == 1
     found = report(ran)
     assert "company_name" in found["marketing.company_master"]["found"]

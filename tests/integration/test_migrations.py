@@ -52,6 +52,12 @@ def columns(postgres: Postgres, table: str) -> dict[str, str]:
 
 
 @pytest.fixture
+def postgres(empty_postgres: Postgres) -> Postgres:
+    """Not even migrated."""
+    return empty_postgres
+
+
+@pytest.fixture
 def migrator(postgres: Postgres) -> Iterator[str]:
     """A role of its own for one test: roles belong to the whole server."""
     role = f"migrator_{secrets.token_hex(6)}"

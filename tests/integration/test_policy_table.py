@@ -63,25 +63,25 @@ def test_a_policy_is_kept_changed_switched_and_removed(postgres: Postgres) -> No
     ]
 
 
-def test_what_cannot_be_is_refused_and_leaves_nothing(postgres: Postgres) -> None:
+def test_what_cannot_be_is_refused_and_leaves_nothing(empty_postgres: Postgres) -> None:
     with pytest.raises(PermanentError, match="outreach db migrate"):
-        list_policies(postgres)
-    migrate(postgres)
-    add_policy(postgres, POLICY, command_event)
+        list_policies(empty_postgres)
+    migrate(empty_postgres)
+    add_policy(empty_postgres, POLICY, command_event)
     with pytest.raises(PolicyThereError, match="'f1' already"):
-        add_policy(postgres, replace(POLICY, path="/other"), command_event)
+        add_policy(empty_postgres, replace(POLICY, path="/other"), command_event)
     same = replace(POLICY, folder_id="f2", path="/srv//Mu\u0308ller/")
     with pytest.raises(PolicyThereError, match="has a policy already"):
-        add_policy(postgres, same, command_event)
-    add_policy(postgres, replace(POLICY, folder_id="f2", source=Source.STORE), command_event)
+        add_policy(empty_postgres, same, command_event)
+    add_policy(empty_postgres, replace(POLICY, folder_id="f2", source=Source.STORE), command_event)
     with pytest.raises(PolicyThereError, match="has a policy already"):
-        update_policy(postgres, replace(POLICY, folder_id="f2"), command_event)
+        update_policy(empty_postgres, replace(POLICY, folder_id="f2"), command_event)
     for refused in (
-        lambda: get_policy(postgres, "no"),
-        lambda: remove_policy(postgres, "no", command_event),
-        lambda: toggle_policy(postgres, "no", command_event),
-        lambda: update_policy(postgres, replace(POLICY, folder_id="no"), command_event),
+        lambda: get_policy(empty_postgres, "no"),
+        lambda: remove_policy(empty_postgres, "no", command_event),
+        lambda: toggle_policy(empty_postgres, "no", command_event),
+        lambda: update_policy(empty_postgres, replace(POLICY, folder_id="no"), command_event),
     ):
         with pytest.raises(PolicyMissingError, match="'no'"):
             refused()
-    assert audited(postgres) == ["outreach_policy_added"] * 2
+    assert audited(empty_postgres) == ["outreach_policy_added"] * 2

@@ -236,9 +236,9 @@ def test_a_named_database_is_refused_unless_asked_for(postgres: Postgres) -> Non
         load_sample(postgres, size=SampleSize.DEMO, seed=1, target=SampleTarget.NAMED)
 
 
-def test_missing_tables_say_to_migrate(postgres: Postgres) -> None:
+def test_missing_tables_say_to_migrate(empty_postgres: Postgres) -> None:
     with pytest.raises(SampleRefusedError, match="outreach db migrate"):
-        load_sample(postgres, size=SampleSize.DEMO, seed=1, target=SampleTarget.EMBEDDED)
+        load_sample(empty_postgres, size=SampleSize.DEMO, seed=1, target=SampleTarget.EMBEDDED)
 
 
 def test_a_load_cut_short_leaves_the_tables_as_they_were(postgres: Postgres) -> None:

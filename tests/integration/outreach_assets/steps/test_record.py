@@ -304,6 +304,9 @@ def test_a_retry_of_a_run_that_is_closed_adds_no_row(postgres: Postgres) -> None
     assert audit(postgres) == [("WV", "published")]
 
 
-def test_a_database_that_was_not_migrated_says_what_to_run(postgres: Postgres) -> None:
-    with pytest.raises(NotMigratedError, match="outreach db migrate"), a_claim(postgres, "WV"):
+def test_a_database_that_was_not_migrated_says_what_to_run(empty_postgres: Postgres) -> None:
+    with (
+        pytest.raises(NotMigratedError, match="outreach db migrate"),
+        a_claim(empty_postgres, "WV"),
+    ):
         pass

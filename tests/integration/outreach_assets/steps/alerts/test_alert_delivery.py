@@ -296,9 +296,11 @@ def test_a_channel_that_is_new_is_told_what_is_open_and_not_what_was(
     assert [mail["Subject"] for mail in post.mails] == ["[outreach] held: WV"] * 2
 
 
-def test_without_the_tables_the_cure_is_named(postgres: Postgres, channels: list[Channel]) -> None:
+def test_without_the_tables_the_cure_is_named(
+    empty_postgres: Postgres, channels: list[Channel]
+) -> None:
     with pytest.raises(AlertsNotMigratedError, match="outreach db migrate"):
-        Watch(postgres, channels).tells()
+        Watch(empty_postgres, channels).tells()
 
 
 def test_a_server_in_trouble_is_asked_again(chat: Chat) -> None:

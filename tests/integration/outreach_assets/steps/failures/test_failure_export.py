@@ -370,10 +370,10 @@ def test_other_bytes_than_were_put_are_noticed(postgres: Postgres, tmp_path: Pat
 
 
 def test_a_database_without_our_tables_says_what_to_do(
-    postgres: Postgres, local: LocalStore, tmp_path: Path
+    empty_postgres: Postgres, local: LocalStore, tmp_path: Path
 ) -> None:
     with pytest.raises(NotMigratedError, match="outreach db migrate"):
-        export_failures(postgres, local, ORDER, folder=tmp_path, now=NOON)
+        export_failures(empty_postgres, local, ORDER, folder=tmp_path, now=NOON)
 
 
 def test_whoever_updates_the_same_rows_in_another_order_is_not_aborted(

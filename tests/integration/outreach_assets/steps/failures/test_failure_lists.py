@@ -127,6 +127,8 @@ def test_an_empty_log_is_no_failures(postgres: Postgres) -> None:
     assert failure_stats(postgres, Wanted()).by_type == {"company": 0, "person": 0}
 
 
-def test_a_database_without_the_log_names_the_command_that_makes_it(postgres: Postgres) -> None:
+def test_a_database_without_the_log_names_the_command_that_makes_it(
+    empty_postgres: Postgres,
+) -> None:
     with pytest.raises(NotMigratedError, match="outreach db migrate"):
-        newest_failures(postgres, Wanted(), limit=1)
+        newest_failures(empty_postgres, Wanted(), limit=1)
