@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import FAILED
 from outreach_assets.command_line.show import print_json, print_table
@@ -22,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="What is wrong, and whom that was t
 def list_command(
     *,
     only_open: Annotated[bool, typer.Option("--open", help="Only what is wrong now.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """The newest alerts: what was wrong where, since when, until when, and who was told.
 
@@ -59,9 +60,7 @@ def list_command(
 
 
 @app.command("test")
-def send_test(
-    *, as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False
-) -> None:
+def send_test(*, as_json: AsJson = False) -> None:
     """Send one test message by each channel that the settings name, and say how it went.
 
     Exit codes: 0 every channel took it, 1 one did not, 2 no channel is set.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.states import checked_states
@@ -19,8 +20,6 @@ SHOWN = ("who", "run_id", "state", "status", "released", "job", "key", "keys", "
 """What the table shows of an event's details; --json shows all."""
 
 app = typer.Typer(no_args_is_help=True, help="What happened, who did it, and the proof of both.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 
 
 @app.command("list")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line import backup_database
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.backup_proofs import percent, repair_command, verify_command
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import PARTLY
@@ -14,7 +15,6 @@ from outreach_assets.command_line.show import print_json, print_table
 if TYPE_CHECKING:
     from outreach_assets.steps.backups.back_up import Outcome
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 
 app = typer.Typer(
     no_args_is_help=True, help="Folders to several clouds by policy, and the database."
@@ -34,7 +34,7 @@ def run_command(
     new_passphrase: Annotated[
         bool, typer.Option("--new-passphrase", help="Send anew what another has encrypted.")
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Bring every policy's files to each of its destinations, and prove them by hash.
 
@@ -68,7 +68,7 @@ def run_command(
 
 
 @app.command("status")
-def status_command(*, as_json: Json = False) -> None:
+def status_command(*, as_json: AsJson = False) -> None:
     """How many files of each policy are at each destination, by the last run's proof.
 
     Examples: `outreach backup status` · `outreach backup status --json`
@@ -102,7 +102,7 @@ def status_command(*, as_json: Json = False) -> None:
 
 
 @app.command("destinations")
-def destinations_command(*, as_json: Json = False) -> None:
+def destinations_command(*, as_json: AsJson = False) -> None:
     """Every destination: whether it is set up and answers, and why not.
 
     Examples: `outreach backup destinations` · `outreach backup destinations --json`

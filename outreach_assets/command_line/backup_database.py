@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import FAILED, PARTLY
 from outreach_assets.command_line.show import print_json, print_table
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from outreach_core.settings import Settings
 
 SPILL_FOLDER = "spill"
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 Destinations = Annotated[
     list[str] | None, typer.Option("--destination", help="Only these; all that are set up else.")
 ]
@@ -27,7 +27,7 @@ def database(
     destination: Destinations = None,
     *,
     listing: Annotated[bool, typer.Option("--list", help="Show what is there instead.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Back up the project's tables and the two masters, as Parquet from one snapshot.
 
@@ -79,7 +79,7 @@ def restore_database(
     to: Annotated[str, typer.Option(help="An empty database, as postgresql:// and its address.")],
     version: Annotated[str | None, typer.Option(help="As in --list; the newest otherwise.")] = None,
     *,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Restore the database into an empty PostgreSQL: rows, keys, triggers, sequences; or nothing.
 
@@ -108,7 +108,7 @@ def restore_database(
         typer.echo(f"its audit log was backed up like this: {problem}")
 
 
-def drill_database(destination: Destinations = None, *, as_json: Json = False) -> None:
+def drill_database(destination: Destinations = None, *, as_json: AsJson = False) -> None:
     """Restore each destination's newest backup into a PostgreSQL of its own, and compare.
 
     Ends with 1 when one cannot be restored or holds other rows. `outreach backup drills --policy

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.filesize import decimal
 
-from outreach_assets.command_line.backup import Json
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.show import print_json, print_table
@@ -32,7 +32,7 @@ def drill_command(
         str | None, typer.Option(help="Of an earlier drill, to try the same files again.")
     ] = None,
     *,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Restore a random sample from each destination, and compare it with what was recorded.
 
@@ -75,7 +75,7 @@ def drills_command(
     destination: Annotated[str | None, typer.Option(help="Only from this destination.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="So many, the newest first.")] = 30,
     *,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """How restore drills went, the newest first.
 

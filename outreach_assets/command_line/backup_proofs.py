@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.show import print_json, print_table
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 SHOWN = 10
 """So many faults of a place are named on a terminal."""
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 Policy = Annotated[str | None, typer.Option(help="Only the policy of this id.")]
 To = Annotated[str | None, typer.Option("--to", help="Only at this destination.")]
 
@@ -34,7 +34,7 @@ def verify_command(
     share: Annotated[str, typer.Option(help="Or this share of them.")] = "5%",
     *,
     every: Annotated[bool, typer.Option("--all", help="Or every file.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Is there still what was there: all of it by hash, and a sample by its bytes.
 
@@ -68,7 +68,7 @@ def verify_command(
         raise typer.Exit(PARTLY)
 
 
-def repair_command(policy: Policy = None, to: To = None, *, as_json: Json = False) -> None:
+def repair_command(policy: Policy = None, to: To = None, *, as_json: AsJson = False) -> None:
     """Bring again what `outreach backup verify` found missing, replaced or damaged, and prove it.
 
     From the source where it is still the same file, otherwise from another destination. What is

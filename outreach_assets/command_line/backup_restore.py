@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.filesize import decimal
 
-from outreach_assets.command_line.backup import Json
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.show import print_json
@@ -40,7 +40,7 @@ def restore_command(  # noqa: PLR0913 each is an option
     without_database: Annotated[
         bool, typer.Option(help="From what lies at a destination alone, when the database is lost.")
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Bring a policy's files back into a folder, each proven by hash before it is there.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.recorded import recorded
 from outreach_assets.command_line.show import print_json, print_table
@@ -35,9 +36,7 @@ def migrate_command() -> None:
 
 
 @app.command()
-def status(
-    *, as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False
-) -> None:
+def status(*, as_json: AsJson = False) -> None:
     """Which migrations this database has.
 
     Example: `outreach db status --json`

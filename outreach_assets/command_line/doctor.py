@@ -1,13 +1,13 @@
 """`outreach doctor`: every setting and service checked, each problem with its cure."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.show import print_json
 from outreach_core.findings import Finding, Result, worst
 
@@ -15,9 +15,7 @@ BROKEN_SERVICE, WRONG_SETTING = 1, 2
 COLOURS = {Result.OK: "green", Result.WARN: "yellow", Result.PROBLEM: "bold red"}
 
 
-def doctor(
-    *, as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False
-) -> None:
+def doctor(*, as_json: AsJson = False) -> None:
     """Check every setting and service, and name each problem with its cure.
 
     Writes one throwaway object to the store and removes it; changes no table. Exit codes: 0 all

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.show import print_json, print_table
@@ -59,7 +60,7 @@ def export_command(  # noqa: PLR0913 a command's options are its parameters
             "--keep-formulas", help="CSV: no apostrophe before what a spreadsheet would calculate."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put the failures that have not been exported yet into the store, each exactly once.
 
@@ -117,7 +118,7 @@ def export_everything(settings: "Settings") -> "list[ExportedBatch]":
 def batches_command(
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What has been exported, newest first; above it what is claimed and not finished.
 

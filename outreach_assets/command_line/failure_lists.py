@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.failure_exports import Which
 from outreach_assets.command_line.show import print_json, print_table
@@ -24,7 +25,6 @@ State = Annotated[
     list[str] | None, typer.Option("--state", "-s", help="Only this state; may be repeated.")
 ]
 Type = Annotated[Which, typer.Option("--type", help="Whose failures.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 
 
 def list_command(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.failure_lists import shown
@@ -31,7 +32,7 @@ def repair_command(
     apply: Annotated[
         bool, typer.Option("--apply", help=f"Write the good rows back; wants {ALLOWED}=true.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Judge corrected rows by the rules, before and after, and with `--apply` write them back.
 

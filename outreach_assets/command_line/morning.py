@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.show import print_json, print_table
@@ -17,7 +18,7 @@ def report(
         Path | None, typer.Option(help="Where the page goes; OUTREACH_HOME/morning.html.")
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Which states ran, which were held and why, what changed, and whether the bucket is right.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_core.policies import FolderPolicy, Source, deciding_policy
@@ -13,7 +14,6 @@ from outreach_core.policies import FolderPolicy, Source, deciding_policy
 if TYPE_CHECKING:
     from outreach_core.postgres import Postgres
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 To = Annotated[list[str] | None, typer.Option("--to", help="A destination; may be repeated.")]
 Include = Annotated[list[str] | None, typer.Option(help="Only such files; rclone's patterns.")]
 Exclude = Annotated[list[str] | None, typer.Option(help="No such files; rclone's patterns.")]
@@ -37,7 +37,7 @@ app = typer.Typer(no_args_is_help=True, help="Which folder is backed up where.")
 
 
 @app.command("list")
-def list_command(*, as_json: Json = False) -> None:
+def list_command(*, as_json: AsJson = False) -> None:
     """All policies: the folder, its destinations, and what of it.
 
     Examples: `outreach policies list` · `outreach policies list --json`
@@ -170,7 +170,7 @@ def explain_command(
     file: Annotated[str, typer.Argument(help="A file's path.")],
     source: Annotated[Source, typer.Option(help="What kind of place it is in.")] = Source.LOCAL,
     *,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say which policy decides for a file, and where it goes.
 

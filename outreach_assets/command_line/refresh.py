@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import FAILED, PARTLY
 from outreach_assets.command_line.instance import (
@@ -75,7 +76,7 @@ def run(
             help="Publish what a kill switch would hold; the audit log keeps who and why.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Pull, judge and publish states, in this process, and say how each came out.
 

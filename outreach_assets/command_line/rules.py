@@ -1,11 +1,12 @@
 """`outreach rules`: what rows are judged by, and how many have broken it over time."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
@@ -23,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="What rows are judged by.")
 @app.command("list")
 def list_command(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Every rule, and how many rows broke it in the newest snapshots and before.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import FAILED, PARTLY
 from outreach_assets.command_line.show import print_json, print_table
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 SPILL_FOLDER = "spill"
 
 T = TypeVar("T")
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 States = Annotated[list[str] | None, typer.Option("--state", "-s", help="Only these states.")]
 
 

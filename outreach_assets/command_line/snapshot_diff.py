@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_assets.command_line.unreadable import Unreadable
@@ -60,7 +61,7 @@ def diff(  # noqa: PLR0913 one parameter per option
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the whole list here, as Parquet.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="How many changed keys to show.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What changed between two snapshots of a state, key by key, by data, rule or engine.
 

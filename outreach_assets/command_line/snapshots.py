@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line import snapshot_care, snapshot_diff
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 from outreach_assets.command_line.unreadable import Unreadable
@@ -27,7 +28,7 @@ def list_command(
         list[str] | None, typer.Option("--state", "-s", help="All versions of this state.")
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """The newest snapshot of every state, or all of some states.
 
@@ -67,7 +68,7 @@ def fetch_command(
         list[str] | None, typer.Option("--state", "-s", help="Only these states.")
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """The newest snapshots from the store to this machine, and the workbench made anew over them.
 

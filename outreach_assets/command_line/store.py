@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outreach_assets.command_line import store_care
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.recorded import recorded
 from outreach_assets.command_line.show import print_json, print_table
@@ -29,7 +30,6 @@ app.command("setup")(store_care.setup)
 app.command("usage")(store_care.usage)
 
 Key = Annotated[str, typer.Argument(help="As `outreach store ls` shows it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 
 
 @app.command("ls")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import PARTLY
 from outreach_assets.command_line.recorded import recorded
@@ -31,7 +32,6 @@ class Mode(StrEnum):
     HYBRID = "hybrid"
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 From = Annotated[Mode, typer.Option("--from", help="The store to read.")]
 To = Annotated[Mode, typer.Option("--to", help="The store to compare with or fill.")]
 Prefix = Annotated[str, typer.Option(help="Only keys that begin with this.")]

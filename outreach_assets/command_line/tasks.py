@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.exit_codes import FAILED
 from outreach_assets.command_line.show import print_json
@@ -29,7 +30,6 @@ LARGE_BYTES = 100 * 1000 * 1000
 
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The id that `submit` said.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it has ended.")]
 Baseline = Annotated[Path | None, typer.Option("--baseline", help="An earlier file.", exists=True)]
 Out = Annotated[Path | None, typer.Option("--out", help="Where the results go.  [default: TASK/]")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
@@ -67,7 +68,7 @@ def run_command(
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the results go.  [default: FILE-TOOL/]")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a tool on a file of this machine; nothing is uploaded.
 

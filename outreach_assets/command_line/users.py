@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outreach_assets.command_line.as_json import AsJson
 from outreach_assets.command_line.environment import load_settings
 from outreach_assets.command_line.show import print_json, print_table
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Who may use the HTTP API, and their tokens.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 Name = Annotated[str, typer.Argument(help="Lower-case letters, digits and -, such as anna.")]
 
 
