@@ -178,6 +178,7 @@ def test_json_is_one_object_on_standard_output(
     assert ran.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_nothing_wrong_on_a_fresh_machine(lasting_home: Path) -> None:
     ran = outreach_with(lasting_home, "doctor", "--json")
     assert "problem" not in results(ran).values()
@@ -190,6 +191,7 @@ def test_the_doctor_finds_nothing_wrong_on_a_fresh_machine(lasting_home: Path) -
     assert not list((lasting_home / "store" / "outreach").glob("doctor/*"))
 
 
+@pytest.mark.slow
 def test_the_doctor_leaves_nothing_running(tmp_path: Path) -> None:
     assert outreach_with(tmp_path, "doctor", "--json").returncode == 0
     server = EmbeddedPostgres(tmp_path / "postgres")
@@ -260,6 +262,7 @@ def test_the_doctor_says_what_the_database_lacks(
     assert found["database"]["result"] == "ok"
 
 
+@pytest.mark.slow
 def test_the_doctor_says_what_the_user_may_not(outreach: Outreach, postgres: Postgres) -> None:
     ready = outreach("db", "migrate", **neon_at(postgres))
     assert ready.returncode == 0, ready.stderr
@@ -289,6 +292,7 @@ def test_the_doctor_says_what_the_user_may_not(outreach: Outreach, postgres: Pos
     assert "NEON_CONNECTION_STRING: check the user and the password" in refused["cure"]
 
 
+@pytest.mark.slow
 def test_the_doctor_asks_a_bucket(outreach: Outreach, s3: RcloneS3) -> None:
     ran = outreach("doctor", "--json", **bucket_of(s3))
     assert ran.returncode == 0, ran.stdout

@@ -115,6 +115,7 @@ def test_another_process_uses_the_same_server(embedded: EmbeddedPostgres, folder
         assert pid == embedded.status().pid
 
 
+@pytest.mark.slow
 def test_many_processes_at_once_start_one_server(folder: Path) -> None:
     def pid_seen_by_one(_: int) -> int:
         with another_process(folder) as pid:
@@ -272,6 +273,7 @@ def test_a_missing_password_file_is_named(embedded: EmbeddedPostgres, folder: Pa
         embedded.ensure_running()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x" * 120, "with 'spaces', ü and 日本"])
 def test_its_path_may_be(tmp_path: Path, folder: Path, name: str) -> None:
     deep = tmp_path / name / "postgres"

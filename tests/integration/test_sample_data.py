@@ -143,6 +143,7 @@ def test_people_are_bad_for_every_reason_and_combination(postgres: Postgres) -> 
     }
 
 
+@pytest.mark.slow
 def test_no_state_has_so_many_bad_companies_that_it_would_be_held(postgres: Postgres) -> None:
     load(postgres)
     worst = query(
@@ -199,6 +200,7 @@ def test_odd_values_of_every_kind_are_in_the_demo(postgres: Postgres) -> None:
     assert 0 not in query(postgres, COMPANY_ODDITIES)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["company_master", "people_master"])
 def test_every_column_is_filled_somewhere(postgres: Postgres, table: str) -> None:
     load(postgres)
@@ -241,6 +243,7 @@ def test_missing_tables_say_to_migrate(empty_postgres: Postgres) -> None:
         load_sample(empty_postgres, size=SampleSize.DEMO, seed=1, target=SampleTarget.EMBEDDED)
 
 
+@pytest.mark.slow
 def test_a_load_cut_short_leaves_the_tables_as_they_were(postgres: Postgres) -> None:
     load(postgres)
 

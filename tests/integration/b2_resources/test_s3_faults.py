@@ -71,6 +71,7 @@ def test_a_get_gets_through(
     assert proxy.faults == {fault: 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", PASSING)
 def test_everything_else_gets_through(store: S3Store, proxy: FaultProxy, fault: Fault) -> None:
     store.put_bytes("else/1", BODY)
@@ -180,6 +181,7 @@ def a_large_file(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "part_of_path", "fault"),
     [
@@ -300,6 +302,7 @@ def test_on_a_bad_day_all_arrive(proxy: FaultProxy, tmp_path: Path, uploads: int
         assert get_bytes(store, upload.key) == upload.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_2500_keys_are_listed(tmp_path: Path) -> None:
     folder = tmp_path / "outreach-test" / "many"
     folder.mkdir(parents=True)

@@ -33,6 +33,7 @@ def url_of(task_id: str, way: str) -> httpx.URL:
     return httpx.URL(URL).copy_with(raw_path=b"/tasks/" + path + way.encode())
 
 
+@pytest.mark.slow
 @MANY
 @given(ids=st.lists(ANY_TEXT | st.text("./%\\0a-f", max_size=40), min_size=8, max_size=8))
 def test_no_id_finds_a_task_or_breaks_anything(api: Api, ids: list[str]) -> None:

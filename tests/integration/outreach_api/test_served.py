@@ -125,6 +125,7 @@ def test_the_whole_way_over_http(served: Served) -> None:
     assert (theirs.status_code, theirs.text) == (404, never.text)
 
 
+@pytest.mark.slow
 def test_a_signed_url_is_for_these_bytes_alone(served: Served) -> None:
     task_id, upload = served.signed(BODY)
     key = task_input_key(served.anna_id, task_id, "primary")
@@ -149,6 +150,7 @@ def test_a_signed_url_is_for_these_bytes_alone(served: Served) -> None:
     assert served.store.head(key).size_bytes == len(BODY)
 
 
+@pytest.mark.slow
 def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
     if isinstance(served.store, S3Store):
         return  # the bucket's own business
@@ -190,6 +192,7 @@ def test_an_event_of_the_bucket_makes_a_task_of_what_was_dropped(served: Served)
     assert (task["status"], task["tool_id"]) == ("QUEUED", "profile-my-data")
 
 
+@pytest.mark.slow
 def test_the_figures_are_of_all_processes(served: Served) -> None:
     with served.postgres.connect() as connection:
         name = f"ops-{uuid4().hex[:8]}"
@@ -215,6 +218,7 @@ def hand_in(served: Served, number: int) -> str:
         return str(session.post(f"{url}/process", timeout=60).json()["status"])
 
 
+@pytest.mark.slow
 def test_more_tasks_than_by_default_are_open_where_a_setting_allows_them(served: Served) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda number: hand_in(served, number), range(101)))

@@ -111,6 +111,7 @@ def test_any_snapshot_may_be_drawn(store: LocalStore, tmp_path: Path) -> None:
     assert drawn == {(state, version) for state in ("OH", "WV") for version in VERSIONS}
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_the_store_fails_the_check(
     store: LocalStore, postgres: Postgres, tmp_path: Path
 ) -> None:

@@ -171,6 +171,7 @@ def test_a_held_state_is_told_once_by_each_channel_until_it_changes_and_when_it_
     assert place.news() == [f"recovered: WV (was: held)\n{UI}/runs/{mended}"]
 
 
+@pytest.mark.slow
 def test_a_run_that_never_came_to_its_state_is_told_until_one_publishes_it(
     place: Place, postgres: Postgres
 ) -> None:
@@ -188,6 +189,7 @@ def test_a_run_that_never_came_to_its_state_is_told_until_one_publishes_it(
     assert place.news() == [f"recovered: WV (was: failed)\n{UI}/runs/{well}"]
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_told_without_what_its_error_knew(place: Place) -> None:
     said = [
         f"chat {place.chat.url}, mail {PASSWORD}, ann@example.test, +49 151 12345678: full",
@@ -222,6 +224,7 @@ def test_a_failed_job_is_told_without_what_its_error_knew(place: Place) -> None:
     assert place.news() == [f"recovered: work_job (was: failed)\n{third}"]
 
 
+@pytest.mark.slow
 def test_a_failed_backup_is_told_by_its_destination_and_recovers(
     place: Place, postgres: Postgres, tmp_path: Path
 ) -> None:
@@ -247,6 +250,7 @@ def test_a_failed_backup_is_told_by_its_destination_and_recovers(
     assert backed_up().startswith("recovered: backup_job (was: failed)")
 
 
+@pytest.mark.slow
 def test_a_failed_check_is_told_by_state_and_recovers_where_it_passes(place: Place) -> None:
     found: dict[str, object] = {"WV": "3 odd"}
 
@@ -277,6 +281,7 @@ def test_a_failed_check_is_told_by_state_and_recovers_where_it_passes(place: Pla
     assert place.news() == [f"recovered: odd WV (was: {what})\n{well}"]
 
 
+@pytest.mark.slow
 def test_a_stale_asset_is_told_until_it_is_fresh(place: Place) -> None:
     def becomes(before: FreshnessState, after: FreshnessState) -> None:
         change = FreshnessStateChange(
@@ -300,6 +305,7 @@ def test_a_stale_asset_is_told_until_it_is_fresh(place: Place) -> None:
     assert text.startswith("recovered: b2/manifest")
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_is_told_once_and_that_it_is_back(
     place: Place, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,6 +284,7 @@ def lasting(place: Place) -> Iterator[Place]:
         yield place
 
 
+@pytest.mark.slow
 def test_the_nightly_schedule_asks_for_what_changed_and_is_not_at_work_and_waits_for_nobody(
     lasting: Place,
 ) -> None:

@@ -73,6 +73,7 @@ def given_people_of_many_states(postgres: Postgres) -> None:
     given_rows(postgres, companies, people)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [100, pytest.param(1_000, marks=pytest.mark.slow)])
 def test_over_random_edits_no_state_is_missed_or_asked_for_without_need(
     place: Place, number: int

@@ -1,5 +1,7 @@
 """The newest manifest has nothing after it in its chain: the audit log vouches for it."""
 
+import pytest
+
 from outreach_assets.steps.manifest import all_manifests
 from outreach_assets.steps.snapshots.verify import Verifier, verify_states
 from outreach_core.audit import published_manifests
@@ -18,6 +20,7 @@ def problems(chain: ChainAtHand) -> tuple[str, ...]:
     return found.problems
 
 
+@pytest.mark.slow
 def test_a_newest_manifest_that_says_of_another_run_is_found(chain: ChainAtHand) -> None:
     given_rows(chain.postgres, [a_company()])
     chain.run(["WV"])

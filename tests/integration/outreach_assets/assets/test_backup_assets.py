@@ -88,6 +88,7 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return str(event.step_failure_data.user_failure_data.description)
 
 
+@pytest.mark.slow
 def test_a_dead_destination_of_three_fails_alone_and_the_retry_heals_only_it(
     graph: BackupGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +223,7 @@ def test_the_morning_says_what_is_missing_and_how_the_last_drill_went(graph: Bac
     assert backup_standing(graph.postgres).says == "No folder is backed up."
 
 
+@pytest.mark.slow
 def test_a_verification_says_what_is_not_as_it_was_and_how_much_was_read(
     graph: BackupGraph,
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 
 import dagster as dg
+import pytest
 
 from b2_resources.object_store import get_bytes
 from b2_resources.resource import B2Resource
@@ -64,6 +65,7 @@ def test_what_a_run_has_found_is_asked_for_exported_once_and_not_asked_for_again
     assert event.metadata["dagster/row_count"].value == 0
 
 
+@pytest.mark.slow
 def test_a_failure_that_waits_for_more_than_a_day_fails_the_check(chain: ChainAtHand) -> None:
     given_failures(chain)
     [check] = exported(chain).get_asset_check_evaluations()
@@ -81,6 +83,7 @@ def test_a_failure_that_waits_for_more_than_a_day_fails_the_check(chain: ChainAt
     assert (check.passed, check.metadata["late"].value) == (False, 1)
 
 
+@pytest.mark.slow
 def test_after_an_export_that_failed_the_next_is_not_asked_for_at_once(chain: ChainAtHand) -> None:
     given_failures(chain)
     job = dg.define_asset_job(

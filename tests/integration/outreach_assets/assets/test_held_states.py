@@ -65,6 +65,7 @@ def trip_keys(chain: ChainAtHand) -> tuple[str, str]:
     return ("duckdb/companies_raw", "keys_are_present_and_unique")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trip", [trip_bad_share, trip_row_change, trip_keys])
 def test_a_switch_holds_its_state_and_all_others_are_published(
     chain: ChainAtHand, trip: object
@@ -117,6 +118,7 @@ def test_what_is_held_lies_aside_with_its_reasons_until_the_state_is_published(
     assert held_files(chain) == []
 
 
+@pytest.mark.slow
 def test_what_dead_runs_exported_is_in_no_history_once_the_state_is_held(
     chain: ChainAtHand,
 ) -> None:
@@ -137,6 +139,7 @@ def test_what_dead_runs_exported_is_in_no_history_once_the_state_is_held(
     assert list(exports.rglob(f"*{dead}*")) == []
 
 
+@pytest.mark.slow
 def test_a_version_held_later_takes_the_place_of_the_one_before(chain: ChainAtHand) -> None:
     given_companies(chain, 1, 9)
     chain.run(["WV"])
@@ -145,6 +148,7 @@ def test_a_version_held_later_takes_the_place_of_the_one_before(chain: ChainAtHa
     assert len(held_files(chain)) == 5
 
 
+@pytest.mark.slow
 def test_a_released_state_is_published_and_the_audit_log_says_who_and_why(
     chain: ChainAtHand,
 ) -> None:
@@ -163,6 +167,7 @@ def test_a_released_state_is_published_and_the_audit_log_says_who_and_why(
     assert (versions(chain) != [], held_files(chain)) == (True, [])
 
 
+@pytest.mark.slow
 def test_what_was_released_is_not_held_again_while_it_stays_the_same(chain: ChainAtHand) -> None:
     given_companies(chain, 1, 9)
     chain.run(["WV"], config={"released_by": "sam", "release_because": "agreed"})
@@ -220,6 +225,7 @@ def test_a_database_that_was_never_migrated_is_told_so(chain: ChainAtHand) -> No
     assert "outreach db migrate" in ending["error"]
 
 
+@pytest.mark.slow
 def test_the_audit_row_says_how_many_rows_more_there_are(chain: ChainAtHand) -> None:
     given_companies(chain, 10)
     chain.run(["WV"])

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pytest
 
 from b2_resources import keys
 from b2_resources.object_store import get_bytes
@@ -37,6 +38,7 @@ def morning(chain: ChainAtHand, now: datetime | None = None) -> Morning:
     return find_morning(chain.postgres, chain.store, exports, TABLES, now=now)
 
 
+@pytest.mark.slow
 def test_the_page_says_how_every_state_stands_and_what_changed(chain: ChainAtHand) -> None:
     given_a_night(chain)
     found = morning(chain)
@@ -53,6 +55,7 @@ def test_the_page_says_how_every_state_stands_and_what_changed(chain: ChainAtHan
     assert found.reasons["website_url_missing"][-1].rows == 1
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_as_published_is_named(chain: ChainAtHand) -> None:
     given_a_night(chain)
     newest = keys.newest_key("WY", "people", "good")
@@ -65,6 +68,7 @@ def test_a_file_that_is_not_as_published_is_named(chain: ChainAtHand) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_receipt_that_cannot_be_read_hides_no_other_state(chain: ChainAtHand) -> None:
     given_a_night(chain)
     chain.store.put_bytes(keys.manifest_key("WY", "20261231000000"), b"{")
@@ -75,6 +79,7 @@ def test_a_receipt_that_cannot_be_read_hides_no_other_state(chain: ChainAtHand) 
     assert found.objects > 0
 
 
+@pytest.mark.slow
 def test_the_asset_puts_the_page_where_people_look_and_checks_the_bucket(
     chain: ChainAtHand,
 ) -> None:

@@ -36,6 +36,7 @@ def given_a_published_state(chain: ChainAtHand) -> None:
     assert chain.run(["WV"]).success
 
 
+@pytest.mark.slow
 def test_what_is_unchanged_is_not_written_again(chain: ChainAtHand) -> None:
     given_a_published_state(chain)
     before = parquet_files(chain)
@@ -52,6 +53,7 @@ def cut_short(file: Path) -> None:
     file.write_bytes(body[:-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [Path.unlink, cut_short])
 def test_a_file_that_is_not_whole_here_is_written_again(
     chain: ChainAtHand, spoil: Callable[[Path], None]
@@ -68,6 +70,7 @@ def test_a_file_that_is_not_whole_here_is_written_again(
     assert len(published(chain)) == 1
 
 
+@pytest.mark.slow
 def test_a_column_that_has_another_name_is_a_change(chain: ChainAtHand) -> None:
     """Rows are compared by a hash that does not know what their columns are called."""
     given_a_published_state(chain)
@@ -78,6 +81,7 @@ def test_a_column_that_has_another_name_is_a_change(chain: ChainAtHand) -> None:
     assert "biography" in dict(second.file("people", "good").columns)
 
 
+@pytest.mark.slow
 def test_rows_that_go_back_to_what_is_published_are_unchanged(chain: ChainAtHand) -> None:
     given_a_published_state(chain)
     given_sql(chain.postgres, RENAME.format("Other"))

@@ -2,6 +2,7 @@
 
 import dagster as dg
 import duckdb
+import pytest
 
 from outreach_assets.steps.manifest import all_manifests
 from tests.given import a_company, given_rows, given_sql
@@ -14,6 +15,7 @@ def given_ten_companies(chain: ChainAtHand) -> None:
     given_rows(chain.postgres, [a_company(f"c{number}") for number in range(10)])
 
 
+@pytest.mark.slow
 def test_what_turned_bad_is_published_beside_the_snapshot(chain: ChainAtHand) -> None:
     given_ten_companies(chain)
     chain.run(["WV"])
@@ -40,6 +42,7 @@ def test_what_turned_bad_is_published_beside_the_snapshot(chain: ChainAtHand) ->
     assert event.metadata["dagster/partition_row_count"].value == 1
 
 
+@pytest.mark.slow
 def test_a_rule_that_grew_stricter_is_told_from_the_data(chain: ChainAtHand) -> None:
     given_ten_companies(chain)
     given_sql(
@@ -56,6 +59,7 @@ def test_a_rule_that_grew_stricter_is_told_from_the_data(chain: ChainAtHand) -> 
     assert last.changes.counts == {"companies": {}, "people": {"broken by rule": 1}}
 
 
+@pytest.mark.slow
 def test_a_run_that_finds_nothing_new_has_no_changes(chain: ChainAtHand) -> None:
     given_ten_companies(chain)
     chain.run(["WV"])
@@ -65,6 +69,7 @@ def test_a_run_that_finds_nothing_new_has_no_changes(chain: ChainAtHand) -> None
     assert not list((chain.home / "exports").rglob("verdict_changes_*"))
 
 
+@pytest.mark.slow
 def test_a_last_snapshot_that_cannot_be_read_does_not_stop_the_next(chain: ChainAtHand) -> None:
     given_ten_companies(chain)
     chain.run(["WV"])

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from dagster_duckdb import DuckDBResource
 
 from b2_resources import keys
@@ -36,6 +37,7 @@ def materialized(home: Path) -> dg.ExecuteInProcessResult:
         )
 
 
+@pytest.mark.slow
 def test_it_shows_the_rows_of_each_view_and_the_reasons(tmp_path: Path) -> None:
     given_published(tmp_path)
     result = materialized(tmp_path)
@@ -48,6 +50,7 @@ def test_it_shows_the_rows_of_each_view_and_the_reasons(tmp_path: Path) -> None:
     assert check.passed
 
 
+@pytest.mark.slow
 def test_rows_that_no_receipt_counts_fail_the_check(tmp_path: Path) -> None:
     given_published(tmp_path)
     good, bad = (

@@ -65,6 +65,7 @@ def test_a_policy_is_added_run_shown_and_removed(source: Path, tmp_path: Path) -
     assert tmp_path.joinpath("home/backups/docs/files/b.tmp").exists()
 
 
+@pytest.mark.slow
 def test_what_is_there_is_verified_and_repaired(source: Path, tmp_path: Path) -> None:
     outreach("policies", "add", "docs", str(source), "--to", "local")
     assert outreach("backup", "run").exit_code == 0
@@ -111,6 +112,7 @@ def test_destinations_are_listed_with_why_they_cannot_be_used(source: Path, tmp_
     assert "didn't find section" in found["other"]["problem"]
 
 
+@pytest.mark.slow
 def test_what_was_backed_up_is_restored_and_drilled(source: Path, tmp_path: Path) -> None:
     assert "nothing is known" in str(outreach("backup", "drill").exception)
     outreach("policies", "add", "docs", str(source), "--to", "local")

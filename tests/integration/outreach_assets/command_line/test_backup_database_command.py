@@ -35,6 +35,7 @@ def outreach(*words: str) -> Result:
     return CliRunner().invoke(app, ["backup", *words])
 
 
+@pytest.mark.slow
 def test_the_database_goes_and_comes_back(database: Postgres, empty: Postgres) -> None:
     done = outreach("database", "--json")
     assert done.exit_code == 0
@@ -56,6 +57,7 @@ def test_the_database_goes_and_comes_back(database: Postgres, empty: Postgres) -
     assert isinstance(outreach(*words).exception, TargetInUseError)
 
 
+@pytest.mark.slow
 def test_a_destination_that_is_dead_ends_with_3_and_its_name(
     database: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:

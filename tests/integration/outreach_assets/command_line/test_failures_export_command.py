@@ -54,6 +54,7 @@ def test_failures_wait_are_exported_and_listed(
     assert outreach("export", "--json").stdout == '{\n "rows": 0,\n "exported": []\n}\n'
 
 
+@pytest.mark.slow
 def test_formulas_stay_when_asked(outreach: Command, postgres: Postgres, tmp_path: Path) -> None:
     given_failures(postgres, a_failure(company_name="=1"))
     said = outreach("export", "--format", "csv", "--keep-formulas", "--json")
@@ -61,6 +62,7 @@ def test_formulas_stay_when_asked(outreach: Command, postgres: Postgres, tmp_pat
     assert "c1,=1," in (tmp_path / "store" / only["key"]).read_text()
 
 
+@pytest.mark.slow
 def test_an_export_that_stops_halfway_says_what_arrived_and_what_did_not(
     outreach: Command, postgres: Postgres, tmp_path: Path
 ) -> None:

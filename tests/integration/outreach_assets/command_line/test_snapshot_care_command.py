@@ -51,6 +51,7 @@ def outreach(
     return run
 
 
+@pytest.mark.slow
 def test_verify_ends_with_1_and_names_what_is_wrong(outreach: Command, store: LocalStore) -> None:
     assert "all as published" in outreach("verify").output
     found = json.loads(outreach("verify", "--all", "--json").output)

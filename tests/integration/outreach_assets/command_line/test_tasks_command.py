@@ -51,6 +51,7 @@ def said(*words: str | Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_files_are_handed_in_watched_and_their_results_fetched(
     tasks: TasksAtHand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def test_files_are_handed_in_watched_and_their_results_fetched(
     assert "OUTREACH_API_TOKEN" in str(unknown.exception)
 
 
+@pytest.mark.slow
 def test_an_upload_that_was_broken_off_is_gone_on_with(
     tasks: TasksAtHand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

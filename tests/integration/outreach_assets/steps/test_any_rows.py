@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def exported(exports: Path, name: str, columns: list[str]) -> Counter[str]:
 
 
 # Few examples of many rows: an example costs an extract, a row next to nothing.
+@pytest.mark.slow
 @settings(
     max_examples=4,
     deadline=None,

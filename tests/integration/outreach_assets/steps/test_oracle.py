@@ -173,6 +173,7 @@ def disagreements(
         yield seen - Counter(expected.keys()), Counter(expected.keys()) - seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "company_not_valid"),
     [

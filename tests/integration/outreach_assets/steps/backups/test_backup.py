@@ -18,6 +18,7 @@ from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.rclone_s3 import RcloneS3, rclone_binary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_dead_destination_stops_no_other_and_a_retry_heals_only_what_failed(
     backups: Backups, tmp_path: Path, count: int
@@ -183,6 +184,7 @@ def test_what_cannot_be_read_fails_alone(backups: Backups, tmp_path: Path) -> No
     assert backups.statuses() == {"synced": 6}
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_place_are_kept_apart(backups: Backups, tmp_path: Path) -> None:
     backups.given_files(30)
     backups.given_policy(destinations=("aws_s3",))
@@ -199,6 +201,7 @@ def test_two_runs_of_the_same_place_are_kept_apart(backups: Backups, tmp_path: P
     assert first["aws_s3"].is_done
 
 
+@pytest.mark.slow
 def test_a_policy_removed_while_it_runs_ends_it_with_true_statuses(
     backups: Backups, tmp_path: Path
 ) -> None:

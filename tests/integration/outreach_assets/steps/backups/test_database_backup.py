@@ -55,6 +55,7 @@ def empty(postgres_server: Postgres) -> Iterator[Postgres]:
         yield postgres
 
 
+@pytest.mark.slow
 def test_a_dead_destination_stops_no_other_and_is_named(
     backups: DatabaseBackups, tmp_path: Path, empty: Postgres
 ) -> None:
@@ -104,6 +105,7 @@ def test_old_versions_go_only_when_a_newer_one_is_whole_there(backups: DatabaseB
     assert backups.versions() == ["20260506030201", "20260509030201"]
 
 
+@pytest.mark.slow
 def test_a_key_that_may_not_delete_leaves_the_backup_there_and_says_so(
     backups: DatabaseBackups, tmp_path: Path
 ) -> None:
@@ -127,6 +129,7 @@ def test_what_is_kept_is_kept_by_number_and_by_days() -> None:
     assert Keep(versions=9, days=0).beyond(versions, later) == versions[:1]
 
 
+@pytest.mark.slow
 def test_with_a_passphrase_nothing_of_it_can_be_read_there_and_it_comes_back(
     backups: DatabaseBackups, empty: Postgres
 ) -> None:

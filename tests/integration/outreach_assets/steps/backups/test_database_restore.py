@@ -189,6 +189,7 @@ def test_the_audit_log_is_whole_and_still_takes_nothing_back(both: Both) -> None
     assert check_chain(both.now).breaks == ()
 
 
+@pytest.mark.slow
 def test_no_migration_is_owed(both: Both) -> None:
     assert migrate(both.now) == []
 

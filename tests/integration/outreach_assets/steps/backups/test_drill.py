@@ -61,6 +61,7 @@ def test_a_sample_from_each_destination_is_restored_and_kept_in_the_history(
     assert told == 2
 
 
+@pytest.mark.slow
 def test_what_is_damaged_dead_or_gone_fails_alone(backups: Backups, tmp_path: Path) -> None:
     backups.given_files(6)
     backups.given_policy(destinations=("local", "aws_s3", "scaleway"))

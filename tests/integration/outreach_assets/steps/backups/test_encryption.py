@@ -120,6 +120,7 @@ def test_what_is_there_is_recognised_when_no_table_knows_it(encrypted: Backups) 
     assert encrypted.statuses() == {"synced": 9}
 
 
+@pytest.mark.slow
 def test_a_passphrase_that_is_missing_or_changed_is_refused(encrypted: Backups) -> None:
     encrypted.patch.delenv("OUTREACH_BACKUP_PASSPHRASE")
     assert "set OUTREACH_BACKUP_PASSPHRASE" in str(encrypted.run()["local"].error)

@@ -169,6 +169,7 @@ def test_a_damaged_version_is_not_restored(backups: Backups, tmp_path: Path) -> 
     assert set(hashes_below(tmp_path / "back")) == {"d0/f0", "d2/f2"}
 
 
+@pytest.mark.slow
 def test_what_is_damaged_or_missing_at_one_destination_comes_from_another(
     backups: Backups, tmp_path: Path
 ) -> None:
