@@ -86,6 +86,7 @@ NOT_IN_SOURCE = """
 NOTE_SENT = """
     UPDATE shq.file_destinations f
     SET status = CASE WHEN d.hash = f.hash THEN 'synced' ELSE 'failed' END,
+        size_bytes = CASE WHEN d.hash = f.hash THEN d.size_bytes ELSE f.size_bytes END,
         remote_path = CASE WHEN d.path IS NOT NULL THEN %(root)s || '/' || f.path END,
         error = CASE WHEN d.hash = f.hash THEN NULL
                      WHEN d.path IS NOT NULL AND coalesce(d.remote_hash, d.hash) IS NULL

@@ -263,10 +263,13 @@ def test_the_doctor_says_what_the_database_lacks(
 
 
 @pytest.mark.slow
-def test_the_doctor_says_what_the_user_may_not(outreach: Outreach, postgres: Postgres) -> None:
-    ready = outreach("db", "migrate", **neon_at(postgres))
+def test_the_doctor_says_what_the_user_may_not(
+    outreach: Outreach, empty_postgres: Postgres
+) -> None:
+    ready = outreach("db", "migrate", **neon_at(empty_postgres))
     assert ready.returncode == 0, ready.stderr
-    with postgres.connect() as connection:
+    assert "applied" in ready.stdout
+    with empty_postgres.connect() as connection:
         name = f"reader_{connection.info.dbname}"[:60]
         connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{SECRET}'")
         connection.execute(f"GRANT USAGE ON SCHEMA marketing, shq TO {name}")
@@ -278,7 +281,7 @@ def test_the_doctor_says_what_the_user_may_not(outreach: Outreach, postgres: Pos
         ran = outreach("doctor", "--json", NEON_CONNECTION_STRING=url)
         wrong = outreach("doctor", "--json", NEON_CONNECTION_STRING=url.replace(SECRET, "other"))
     finally:
-        with postgres.connect() as connection:
+        with empty_postgres.connect() as connection:
             connection.execute(f"DROP OWNED BY {name}")
             connection.execute(f"DROP ROLE {name}")
     assert (ran.returncode, wrong.returncode) == (1, 1)

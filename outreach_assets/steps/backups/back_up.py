@@ -12,7 +12,7 @@ from outreach_assets.steps.backups.encryptions import (
     recognise,
     refuse_other_passphrase,
 )
-from outreach_assets.steps.backups.job import Job, alone, may_wait_long
+from outreach_assets.steps.backups.job import Job, alone
 from outreach_assets.steps.backups.listed_there import (
     HashKinds,
     answered_there,
@@ -137,25 +137,23 @@ def _compared(job: Job, kinds: HashKinds, outcome: Outcome) -> Difference:
     job.step("listing")
     source = SourceListing(job.rclone, f"{FROM}:", job.source.fs, kinds.source, job.rules)
     asked_there = ask_there(job, kinds.there)
-    lost: DestinationLostError | None = None
+    source.wait()  # before a transaction is begun: that may take hours
     with job.postgres.connect() as connection:
-        may_wait_long(connection)  # the source may still be hashed for hours
-        try:
-            there = answered_there(job, asked_there, kinds.there)
-        except DestinationLostError as error:
-            lost = error
-        else:
-            copy_in_there(connection, job, there)
         source.copy_in(connection, partial(_takes, job, outcome))
         twins = drop_twins(connection) if job.policy.source in MAY_HAVE_TWINS else []
         unread = unread_folders(job.rclone)
         outcome.unread += folders_among(connection, unread)
         _refuse_empty(connection, job)
-        if lost is None:
+        try:
+            there = answered_there(job, asked_there, kinds.there)
+        except DestinationLostError as error:
+            note_unreachable(connection, job.place, str(error), now=job.now)
+            lost = error
+        else:
+            copy_in_there(connection, job, there)
             found = note_listings(connection, job.place, unread=unread, now=job.now)
             note_problem(connection, job.place, twins, TWINS)
             return found
-        note_unreachable(connection, job.place, str(lost), now=job.now)
     raise lost
 
 

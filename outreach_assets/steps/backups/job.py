@@ -17,7 +17,7 @@ from outreach_core.errors import PermanentError, RetryableError
 from outreach_core.file_destinations import Place
 from outreach_core.policies import FolderPolicy, deciding_policy, filter_rules
 from outreach_core.policy_table import is_enabled
-from outreach_core.postgres import Connection, DatabaseUnreachableError, Postgres
+from outreach_core.postgres import DatabaseUnreachableError, Postgres
 
 LOCK = 0x0047EAC5  # the first half of our advisory lock keys; the second is the place's hash
 
@@ -91,11 +91,6 @@ class Job:
         self.progress.began(self.policy.folder_id, self.destination.name, name)
 
 
-def may_wait_long(connection: Connection) -> None:
-    """A pooler or Neon would end an idle transaction, and with it a lock or a listing."""
-    connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-
-
 @contextmanager
 def alone(job: Job) -> Iterator[Callable[[], None]]:
     """The place for this run alone; what it gives raises PolicyGoneError when nobody wants it.
@@ -111,7 +106,8 @@ def alone(job: Job) -> Iterator[Callable[[], None]]:
 
     try:
         with job.postgres.connect() as connection:
-            may_wait_long(connection)
+            # A pooler or Neon would end an idle transaction, and with it the lock.
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             row = connection.execute(
                 "SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", (LOCK, name)
             ).fetchone()

@@ -246,6 +246,8 @@ class Rclone:
             "rc-user": USER,
             "rc-pass": self._password,
             "rc-serve": "true",  # files can be read through it
+            # A listing is answered when all of it is known: an hour, rclone's own, is too short.
+            "rc-server-write-timeout": f"{LISTING_TIMEOUT_SECONDS}s",
             "use-json-log": "true",
             "log-level": "ERROR",
         }

@@ -8,13 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any  # rclone's answers are JSON of many shapes
 
 from outreach_assets.steps.backups.listing import as_listed, listing_options
-from outreach_assets.steps.backups.rclone import NotThereError, Question, Rclone
+from outreach_assets.steps.backups.rclone import (
+    NotThereError,
+    Question,
+    Rclone,
+    RcloneError,
+)
 from outreach_core.errors import PermanentError
 from outreach_core.file_destinations import ListedFile, add_hashes, copy_in
 from outreach_core.postgres import Connection
 
 SOURCE = "source"
 """The group of rclone's statistics that a source's listing counts in."""
+
+NOT_HASHED = "failed to get hash"
+"""What rclone's log says of a file then."""
 
 
 class SourceGoneError(PermanentError):
@@ -42,26 +50,30 @@ class SourceListing:
 
     def wait(self) -> None:
         """Until all of it is answered. Raises SourceGoneError or RcloneError."""
-        for one in (self._files, self._hashes):
-            if one is not None:
-                self._elements(one)
+        self._listed()
+        self._hashed()
 
     def copy_in(self, connection: Connection, takes: Callable[[ListedFile], bool]) -> None:
-        """All files that it takes into `listed_source`. Raises as `wait`."""
-        files = (as_listed(found, self._kind) for found in self._elements(self._files))
+        """All files that it takes into `listed_source`, once `wait` has come back."""
+        files = (as_listed(found, self._kind) for found in self._listed())
         copy_in(connection, "listed_source", filter(takes, files))
-        if self._hashes is not None:
-            # A line for each file, and no name breaks it: rclone writes a line end as U+240A.
-            lines = (line.partition("  ") for line in self._elements(self._hashes))
-            add_hashes(connection, ((path, f"{self._kind}:{hash_}") for hash_, _, path in lines))
+        # A line for each file, and no name breaks it: rclone writes a line end as U+240A.
+        lines = (line.partition("  ") for line in self._hashed())
+        add_hashes(connection, ((path, f"{self._kind}:{hash_}") for hash_, _, path in lines))
 
-    def _elements(self, answer: "_Answer") -> Iterator[Any]:
+    def _listed(self) -> Iterator[Any]:
         try:
-            return answer.elements()
+            return self._files.elements()
         except NotThereError:
             raise SourceGoneError(
                 f"{self._called} is not there: nothing was copied or removed"
             ) from None
+
+    def _hashed(self) -> Iterator[Any]:
+        try:
+            return self._hashes.elements() if self._hashes else iter(())
+        except NotThereError as error:  # a folder in it, for all of it was listed
+            raise RcloneError(f"{self._called} changed while it was hashed: {error}") from None
 
 
 class _Answer:
@@ -87,7 +99,11 @@ def unread_folders(rclone: Rclone) -> list[str]:
     if rclone.call("core/stats", group=SOURCE)["errors"] == 0:
         return []
     rclone.read_log()
-    found = [f"{path}/" for path in sorted(rclone.errors)]
-    if not found:
+    if not rclone.errors:
         raise SourceGoneError("the folder cannot be read: nothing was copied or removed")
-    return found
+    # A file that could not be hashed has no hash, or was gone before that.
+    return [
+        f"{path}/"
+        for path, says in sorted(rclone.errors.items())
+        if not says.startswith(NOT_HASHED)
+    ]

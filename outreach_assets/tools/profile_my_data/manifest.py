@@ -36,7 +36,7 @@ PROFILE_MY_DATA = Tool(
     id="profile-my-data",
     title="Profile my data",
     says="Says what is in every column, how good the table is, and how it drifted from a baseline.",
-    version="2",
+    version="3",
     parameters=ProfileParameters,
     inputs=(
         ToolInput(name=PRIMARY, says="The table to look at."),
