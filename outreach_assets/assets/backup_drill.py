@@ -4,9 +4,8 @@ What a drill does is in steps/backups/drill.py. Published snapshots have their o
 """
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
 
 import dagster as dg
 from pydantic import Field
@@ -14,8 +13,8 @@ from pydantic import Field
 from outreach_assets.assets.at_work import Result
 from outreach_assets.assets.backups import GROUP, RunLog, run_event
 from outreach_assets.assets.chain import OWNERS
+from outreach_assets.assets.drill_plot import HISTORY, drill_plot
 from outreach_assets.assets.metadata import Metadata
-from outreach_assets.assets.plot import Dot, history_plot
 from outreach_assets.resources import NeonResource
 from outreach_assets.retries import dagster_failures
 from outreach_assets.steps.backups.drill import Drill, NothingToDrillError
@@ -26,8 +25,6 @@ from outreach_core.settings import Settings
 BACKUP_DRILL = dg.AssetKey(["backup", "restore_drill"])
 COMES_BACK = "every_destination_gives_files_back"
 NOTHING = "nothing is backed up yet"
-HISTORY = 400
-"""So many results are drawn: a year of eight policies and destinations."""
 
 
 class DrillConfig(dg.Config):
@@ -104,23 +101,8 @@ def _facts(found: Sequence[DrillResult], history: Sequence[DrillResult]) -> Meta
         "seconds": sum(one.seconds for one in found),
         "seed": found[0].seed,
         "places": dg.MetadataValue.table(records),
-        "history": history_plot(_lines(history), "seconds of each drill, by destination"),
+        "history": drill_plot(history),
     }
-
-
-def _lines(history: Sequence[DrillResult]) -> Mapping[str, Sequence[Dot]]:
-    """By destination, each drill as one dot: all its policies together."""
-    lines: dict[str, list[Dot]] = {}
-    ordered = sorted(history, key=lambda one: (one.destination, one.drilled_at, one.drill_id))
-    for (name, _), together in groupby(ordered, lambda one: (one.destination, one.drill_id)):
-        drill = list(together)
-        dot = Dot(
-            at=drill[0].drilled_at,
-            value=sum(one.seconds for one in drill),
-            is_good=all(one.is_passed for one in drill),
-        )
-        lines.setdefault(name, []).append(dot)
-    return lines
 
 
 def _checked(found: Sequence[DrillResult]) -> Result:

@@ -17,6 +17,7 @@ from outreach_assets.assets.backups import (
     run_event,
 )
 from outreach_assets.assets.chain import OWNERS
+from outreach_assets.assets.drill_plot import HISTORY, drill_plot
 from outreach_assets.assets.metadata import Metadata
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
 from outreach_assets.retries import dagster_failures
@@ -24,6 +25,8 @@ from outreach_assets.steps.backups.database.drill import DatabaseDrill, Database
 from outreach_assets.steps.backups.database.receipt import Receipt
 from outreach_assets.steps.backups.database.run import DatabaseBackup, DatabaseOutcome
 from outreach_assets.tables.catalogue import TABLES
+from outreach_core.drill_table import DrillResult, list_drills
+from outreach_core.policies import NEON
 from outreach_core.settings import Settings
 
 BACKUP_NEON = dg.AssetKey(["backup", "neon"])
@@ -93,8 +96,9 @@ def build_backup_neon(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> Iterator[Result]:
         """Restore, compare, report."""
         with dagster_failures(context):
+            postgres = neon.open()
             drill = DatabaseDrill(
-                postgres=neon.open(),
+                postgres=postgres,
                 settings=settings,
                 open_duck=private_duckdb.open,
                 drill_id=context.run.run_id,
@@ -102,7 +106,8 @@ def build_backup_neon(settings: Settings) -> list[dg.AssetsDefinition]:
                 event=run_event(context),
             )
             found = list(drill.run())
-        yield from _drilled(found)
+            history = list_drills(postgres, folder_id=NEON, limit=HISTORY)
+        yield from _drilled(found, history)
 
     return [backup_neon, neon_drill]
 
@@ -138,11 +143,13 @@ def _raise_errors(outcomes: Sequence[DatabaseOutcome]) -> None:
         raise kind(said)
 
 
-def _drilled(found: Sequence[DatabaseDrilled]) -> Iterator[Result]:
+def _drilled(found: Sequence[DatabaseDrilled], history: Sequence[DrillResult]) -> Iterator[Result]:
     columns = ("destination", "version", "tables", "rows", "bytes", "seconds", "problem")
     records = [dg.TableRecord({name: getattr(one, name) for name in columns}) for one in found]
+    picture = {"history": drill_plot(history)} if history else {}
     yield dg.MaterializeResult(
-        asset_key=NEON_DRILL, metadata={"destinations": dg.MetadataValue.table(records)}
+        asset_key=NEON_DRILL,
+        metadata={"destinations": dg.MetadataValue.table(records), **picture},
     )
     problems = [f"{one.destination}: {one.problem}" for one in found if one.problem]
     yield dg.AssetCheckResult(

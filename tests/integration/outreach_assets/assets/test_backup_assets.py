@@ -1,10 +1,8 @@
 """Backups as assets: the real graph around real rclone and real S3 servers."""
 
-from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import dagster as dg
 import pytest
@@ -19,10 +17,10 @@ from outreach_core.policy_table import add_policy
 from outreach_core.postgres import Postgres
 from outreach_core.settings import load_settings
 from tests.backups import Backups, audited, hashes_below
+from tests.pictures import dot_colours
 from tests.servers.fault_proxy import Fault, FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
 
-SVG = "{http://www.w3.org/2000/svg}"
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
@@ -201,9 +199,7 @@ def test_a_drill_says_what_comes_back_and_draws_how_long_it_took(graph: BackupGr
     facts, check = drilled()
     assert (facts["outcome"], check.passed) == ("0 of 1 passed", False)
     assert "docs from local: 1 of 5 files" in str(check.metadata["failed"].value)
-    picture = b64decode(str(facts["history"]).partition("base64,")[2].rstrip(")"))
-    circles = [one.get("fill") for one in ET.fromstring(picture).iter(f"{SVG}circle")]  # noqa: S314 our own
-    assert circles == ["#4c7cd6", "#d9480f"]
+    assert dot_colours(facts["history"]) == ["#4c7cd6", "#d9480f"]
 
 
 def test_the_morning_says_what_is_missing_and_how_the_last_drill_went(graph: BackupGraph) -> None:

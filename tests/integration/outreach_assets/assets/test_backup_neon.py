@@ -12,6 +12,7 @@ from outreach_core.postgres import Postgres
 from outreach_core.settings import load_settings
 from tests.database_backups import DatabaseBackups
 from tests.given import a_company, given_rows
+from tests.pictures import dot_colours
 from tests.servers.pgbouncer import free_port
 from tests.servers.rclone_s3 import RcloneS3
 
@@ -77,9 +78,12 @@ def test_a_drill_that_fails_is_a_check_that_fails(graph: Graph) -> None:
     assert [check.passed for check in checks(graph)] == [True]
     (file,) = graph.at_home.glob("*/marketing.company_master.parquet")
     file.write_bytes(b"PAR1")
-    (check,) = checks(graph)
+    done = graph.run_job("backup_database_drill_job")
+    (check,) = done.get_asset_check_evaluations()
     assert not check.passed
     assert "is not what was put there" in str(check.metadata["problems"].value)
+    (event,) = done.get_asset_materialization_events()
+    assert dot_colours(event.materialization.metadata["history"].value) == ["#4c7cd6", "#d9480f"]
 
 
 def checks(graph: Graph) -> list[dg.AssetCheckEvaluation]:
