@@ -33,14 +33,10 @@ MOMENTS: tuple[Moment, ...] = (
     while_exporting,
     claimed,
     somewhere_after("extract"),
-    while_uploading_manifests,
     somewhere_after("export"),
-    while_uploading_files,
     begun,
     uploaded,
-    while_uploading_manifests,
     somewhere_after("validate"),
-    while_uploading_files,
 )
 
 

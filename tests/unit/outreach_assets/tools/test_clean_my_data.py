@@ -104,7 +104,7 @@ def test_nothing_is_lost_and_cleaning_again_changes_nothing(
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @ANY_FILE
 def test_the_same_of_many_more_files(
     rows: list[tuple[str, str]], head: str, choices: dict[str, object]
