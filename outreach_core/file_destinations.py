@@ -4,7 +4,7 @@ Whole listings are copied in and judged by one statement each, so that a million
 problem. Who lists and who copies is in outreach_assets/steps/backups/back_up.py.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -145,29 +145,36 @@ NULL = r"\N"
 
 
 def copy_in(connection: Connection, table: str, files: Iterable[ListedFile]) -> None:
-    """A listing into a temporary table of the transaction, `listed_source` for instance."""
+    """A listing into a temporary table of the transaction, such as `listed_destination`."""
     connection.execute(LISTED.format(table).encode())
-    with connection.cursor().copy(f"COPY {table} (path, size_bytes, hash) FROM STDIN") as copy:
-        # Lines by the thousand: a call of write_row for each takes three times as long.
-        lines = (
-            f"{path.translate(ESCAPED)}\t{size}\t{hash_ or NULL}\n" for path, size, hash_ in files
-        )
-        while chunk := "".join(islice(lines, 5000)):
-            copy.write(chunk)
+    lines = (f"{path.translate(ESCAPED)}\t{size}\t{hash_ or NULL}\n" for path, size, hash_ in files)
+    _copy_lines(connection, f"{table} (path, size_bytes, hash)", lines)
     connection.execute(f"ANALYZE {table}".encode())
 
 
-def add_hashes(connection: Connection, hashes: Iterable[tuple[str, str]]) -> None:
-    """To files of `listed_source`, by their paths."""
+def copy_in_source(
+    connection: Connection,
+    files: Iterable[ListedFile],
+    hashes: Iterable[tuple[str, str]] | None = None,
+) -> None:
+    """A listing into `listed_source`; `hashes` by path, where the listing has none."""
+    copy_in(connection, "listed_source", files)
+    if hashes is None:
+        return
     connection.execute("CREATE TEMP TABLE hashed (path text, hash text) ON COMMIT DROP")
-    with connection.cursor().copy("COPY hashed FROM STDIN") as copy:
-        lines = (f"{path.translate(ESCAPED)}\t{hash_}\n" for path, hash_ in hashes)
-        while chunk := "".join(islice(lines, 5000)):
-            copy.write(chunk)
+    lines = (f"{path.translate(ESCAPED)}\t{hash_}\n" for path, hash_ in hashes)
+    _copy_lines(connection, "hashed", lines)
     connection.execute(
         "UPDATE listed_source s SET hash = h.hash FROM hashed h WHERE h.path = s.path"
     )
     connection.execute("ANALYZE listed_source")
+
+
+def _copy_lines(connection: Connection, into: str, lines: Iterator[str]) -> None:
+    with connection.cursor().copy(f"COPY {into} FROM STDIN".encode()) as copy:
+        # By the thousand: a call of write_row for each takes three times as long.
+        while chunk := "".join(islice(lines, 5000)):
+            copy.write(chunk)
 
 
 def folders_among(connection: Connection, paths: Sequence[str]) -> list[str]:

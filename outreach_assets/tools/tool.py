@@ -5,7 +5,7 @@ Each tool's own manifest is in its folder; what it does is loaded by the worker 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -51,16 +51,12 @@ class ToolOutput:
 
     def as_json(self) -> dict[str, object]:
         """As programs read it."""
-        schema: dict[str, object] | None = None
-        if self.schema:
-            module, model = self.schema.split(":")
-            schema = getattr(import_module(module), model).model_json_schema()
         return {
             "name": self.name,
             "content_type": self.content_type,
             "description": self.says,
             "always": self.is_always_written,
-            "schema": schema,
+            "schema": resolve_name(self.schema).model_json_schema() if self.schema else None,
         }
 
 

@@ -14,8 +14,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import BinaryIO
 
 import duckdb
@@ -106,9 +106,8 @@ def _work(
     scratch, outputs = folder / "scratch", folder / "outputs"
     for one in (scratch, outputs):
         one.mkdir(parents=True)
-    module, function = tool.work.split(":")
     with locked_duckdb(folder, inputs, limits) as duck:
-        facts: object = getattr(import_module(module), function)(
+        facts: object = resolve_name(tool.work)(
             Assignment(
                 duck=duck,
                 one_thread=lambda: locked_duckdb(folder, {}, replace(limits, threads=1)),

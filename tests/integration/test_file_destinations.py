@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from outreach_core.file_destinations import (
     ListedFile,
     Place,
-    add_hashes,
     copy_in,
     copy_in_bytes,
+    copy_in_source,
     note_listings,
     note_tried,
 )
@@ -27,8 +27,7 @@ def test_a_file_that_grew_before_it_was_hashed_has_the_size_of_what_was_sent(
     postgres: Postgres,
 ) -> None:
     with postgres.connect() as connection:
-        copy_in(connection, "listed_source", [ListedFile("log.txt", 100, None)])
-        add_hashes(connection, [("log.txt", "md5:b")])
+        copy_in_source(connection, [ListedFile("log.txt", 100, None)], [("log.txt", "md5:b")])
         copy_in(connection, "listed_destination", [])
         found = note_listings(connection, PLACE, unread=[], now=NOON)
     assert [file.path for file in found.to_send] == ["log.txt"]
@@ -41,9 +40,9 @@ def test_a_file_that_grew_before_it_was_hashed_has_the_size_of_what_was_sent(
 
 def test_hashes_go_to_the_files_they_are_of(postgres: Postgres) -> None:
     files = [ListedFile(path, 1, None) for path in ("a\tb\\c", "unreadable", " x")]
+    hashes = [(" x", "md5:x"), ("a\tb\\c", "md5:a"), ("came later", "md5:l")]
     with postgres.connect() as connection:
-        copy_in(connection, "listed_source", files)
-        add_hashes(connection, [(" x", "md5:x"), ("a\tb\\c", "md5:a"), ("came later", "md5:l")])
+        copy_in_source(connection, files, hashes)
         copy_in(connection, "listed_destination", [])
         found = note_listings(connection, PLACE, unread=[], now=NOON)
         assert (found.files, found.unreadable) == (3, 1)

@@ -4,9 +4,8 @@ rclone does the moving (rclone.py); what is where is judged in Postgres
 (outreach_core/file_destinations.py). Who backs up several at once is run.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from outreach_assets.steps.backups.encryptions import (
     recognise,
@@ -28,12 +27,13 @@ from outreach_assets.steps.backups.rclone import RcloneError
 from outreach_assets.steps.backups.run_notes import changes_of, note_changes
 from outreach_assets.steps.backups.source_listing import (
     SourceGoneError,
-    SourceListing,
+    ask_source,
     unread_folders,
 )
 from outreach_core.file_destinations import (
     Difference,
     ListedFile,
+    copy_in_source,
     drop_twins,
     folders_among,
     has_synced_files,
@@ -135,11 +135,13 @@ def back_up(job: Job, outcome: Outcome) -> None:
 def _compared(job: Job, kinds: HashKinds, outcome: Outcome) -> Difference:
     """Both sides listed, at the same time, and judged. Raises as `back_up`."""
     job.step("listing")
-    source = SourceListing(job.rclone, f"{FROM}:", job.source.fs, kinds.source, job.rules)
+    asked = ask_source(job.rclone, f"{FROM}:", job.source.fs, kinds.source, job.rules)
     asked_there = ask_there(job, kinds.there)
-    source.wait()  # before a transaction is begun: that may take hours
+    files, hashes = asked.answered()  # before a transaction is begun: that may take hours
+    if job.policy.source is Source.GOOGLE_DRIVE:
+        files = _with_bytes(files, outcome)
     with job.postgres.connect() as connection:
-        source.copy_in(connection, partial(_takes, job, outcome))
+        copy_in_source(connection, files, hashes)
         twins = drop_twins(connection) if job.policy.source in MAY_HAVE_TWINS else []
         unread = unread_folders(job.rclone)
         outcome.unread += folders_among(connection, unread)
@@ -157,11 +159,12 @@ def _compared(job: Job, kinds: HashKinds, outcome: Outcome) -> Difference:
     raise lost
 
 
-def _takes(job: Job, outcome: Outcome, file: ListedFile) -> bool:
-    """False for Google's own documents, which are counted."""
-    has_bytes = file.size_bytes >= 0 or job.policy.source is not Source.GOOGLE_DRIVE
-    outcome.without_bytes += not has_bytes
-    return has_bytes
+def _with_bytes(files: Iterator[ListedFile], outcome: Outcome) -> Iterator[ListedFile]:
+    for file in files:
+        if file.size_bytes < 0:
+            outcome.without_bytes += 1
+        else:
+            yield file
 
 
 def _refuse_empty(connection: Connection, job: Job) -> None:

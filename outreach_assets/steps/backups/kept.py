@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from threading import Event
 
 from outreach_assets.steps.backups.as_it_was import FILES, Kept
-from outreach_assets.steps.backups.listing import FILES as LISTING
+from outreach_assets.steps.backups.listing import listing_options
 from outreach_assets.steps.backups.places import (
     DestinationPlace,
     SourcePlace,
@@ -57,7 +57,7 @@ class KeptFolder:
 
     def listed(self, below: str, kinds: Sequence[str] = ()) -> dict[str, Kept]:
         """All files in a folder there, with their first hash of those kinds; none without it."""
-        opt = {**LISTING, "showHash": bool(kinds), "hashTypes": list(kinds)}
+        opt = listing_options(kinds)
         asked = self.rclone.ask("operations/list", fs=self.fs(below), remote="", opt=opt)
         try:
             return {

@@ -12,25 +12,24 @@ from outreach_core.file_destinations import ListedFile
 FILES = {"filesOnly": True, "recurse": True, "noModTime": True, "noMimeType": True}
 
 
-def listing_options(kind: str | None) -> dict[str, object]:
-    """Of `operations/list`: all files, with their hashes of that kind if there is one."""
-    return {**FILES, "showHash": kind is not None, "hashTypes": [kind] if kind else []}
+def listing_options(kinds: Sequence[str]) -> dict[str, object]:
+    """Of `operations/list`: all files, with their hashes of these kinds."""
+    return {**FILES, "showHash": bool(kinds), "hashTypes": list(kinds)}
 
 
 def ask_listing(
     rclone: Rclone, fs: str, kind: str, *, only: Mapping[str, Sequence[str]] | None = None
 ) -> Question:
     """Begin to list all files with their hashes of that kind, or those that the filter takes."""
-    opt = listing_options(kind)
+    opt = listing_options([kind])
     return rclone.ask("operations/list", fs=fs, remote="", opt=opt, _filter=only or {})
 
 
 def listed(asked: Question, kind: str) -> Iterator[ListedFile]:
     """The files, as they come in. Raises RcloneError or NotThereError, if so, before the first."""
-    return (as_listed(found, kind) for found in asked.elements())
+    return (_file(found, kind) for found in asked.elements())
 
 
-def as_listed(found: dict[str, Any], kind: str) -> ListedFile:
-    """A file as rclone lists it."""
+def _file(found: dict[str, Any], kind: str) -> ListedFile:
     value = (found.get("Hashes") or {}).get(kind)
     return ListedFile(found["Path"], found["Size"], f"{kind}:{value}" if value else None)

@@ -1,13 +1,14 @@
-"""What a policy's source holds, with hashes, where Postgres can judge it; and what of it is unread.
+"""What a policy's source holds, with hashes, as rclone lists it; and what it could not list.
 
 A source that keeps no hashes, as a folder does, is hashed by rclone's hashsum, many files at once,
 while it is listed: `operations/list` would read one after the other.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any  # rclone's answers are JSON of many shapes
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from outreach_assets.steps.backups.listing import as_listed, listing_options
+from outreach_assets.steps.backups.listing import listed, listing_options
 from outreach_assets.steps.backups.rclone import (
     NotThereError,
     Question,
@@ -15,8 +16,7 @@ from outreach_assets.steps.backups.rclone import (
     RcloneError,
 )
 from outreach_core.errors import PermanentError
-from outreach_core.file_destinations import ListedFile, add_hashes, copy_in
-from outreach_core.postgres import Connection
+from outreach_core.file_destinations import ListedFile
 
 SOURCE = "source"
 """The group of rclone's statistics that a source's listing counts in."""
@@ -29,65 +29,55 @@ class SourceGoneError(PermanentError):
     """The policy's folder is not there, or suddenly empty."""
 
 
-class SourceListing:
-    """A source that rclone is at work on. Raises what talking to rclone raises.
+class ListedSource(NamedTuple):
+    """What a source has answered, as it comes in."""
 
-    `fs`: what rclone calls it, `called` what people do; `kind`: of hashes; `rules`: what of it is
-    listed.
-    """
+    files: Iterator[ListedFile]
+    hashes: Iterator[tuple[str, str]] | None
+    """By path; None where the files have theirs."""
 
-    def __init__(
-        self, rclone: Rclone, fs: str, called: str, kind: str, rules: Sequence[str]
-    ) -> None:
-        self._called, self._kind = called, kind
-        asked = {"fs": fs, "_filter": {"FilterRule": list(rules)}, "_group": SOURCE}
-        is_hashed = not rclone.call("operations/fsinfo", fs=fs)["Features"]["SlowHash"]
-        opt = listing_options(kind if is_hashed else None)
-        self._files = _Answer(rclone.ask("operations/list", remote="", opt=opt, **asked))
-        self._hashes = None
-        if not is_hashed:
-            self._hashes = _Answer(rclone.ask("operations/hashsum", hashType=kind, **asked))
 
-    def wait(self) -> None:
-        """Until all of it is answered. Raises SourceGoneError or RcloneError."""
-        self._listed()
-        self._hashed()
+@dataclass(frozen=True, kw_only=True)
+class AskedSource:
+    """A source that rclone is at work on."""
 
-    def copy_in(self, connection: Connection, takes: Callable[[ListedFile], bool]) -> None:
-        """All files that it takes into `listed_source`, once `wait` has come back."""
-        files = (as_listed(found, self._kind) for found in self._listed())
-        copy_in(connection, "listed_source", filter(takes, files))
-        # A line for each file, and no name breaks it: rclone writes a line end as U+240A.
-        lines = (line.partition("  ") for line in self._hashed())
-        add_hashes(connection, ((path, f"{self._kind}:{hash_}") for hash_, _, path in lines))
+    called: str
+    kind: str
+    files: Question
+    hashes: Question | None
 
-    def _listed(self) -> Iterator[Any]:
+    def answered(self) -> ListedSource:
+        """Waits for all of it. Raises SourceGoneError or RcloneError."""
         try:
-            return self._files.elements()
+            files = listed(self.files, self.kind)
         except NotThereError:
             raise SourceGoneError(
-                f"{self._called} is not there: nothing was copied or removed"
+                f"{self.called} is not there: nothing was copied or removed"
             ) from None
-
-    def _hashed(self) -> Iterator[Any]:
+        if self.hashes is None:
+            return ListedSource(files, None)
         try:
-            return self._hashes.elements() if self._hashes else iter(())
+            lines = self.hashes.elements()
         except NotThereError as error:  # a folder in it, for all of it was listed
-            raise RcloneError(f"{self._called} changed while it was hashed: {error}") from None
+            raise RcloneError(f"{self.called} changed while it was hashed: {error}") from None
+        # A line for each file, and no name breaks it: rclone writes a line end as U+240A.
+        parts = (line.partition("  ") for line in lines)
+        return ListedSource(files, ((path, f"{self.kind}:{hash_}") for hash_, _, path in parts))
 
 
-class _Answer:
-    """What a question is answered, once it was waited for."""
+def ask_source(
+    rclone: Rclone, fs: str, called: str, kind: str, rules: Sequence[str]
+) -> AskedSource:
+    """Begin to list what the rules leave of a source, with hashes of that kind.
 
-    def __init__(self, asked: Question) -> None:
-        self._asked = asked
-        self._elements: Iterator[Any] | None = None
-
-    def elements(self) -> Iterator[Any]:
-        """Waits for the first of them."""
-        if self._elements is None:
-            self._elements = self._asked.elements()
-        return self._elements
+    `fs` is what rclone calls it, `called` what people do. Raises what talking to rclone raises.
+    """
+    asked = {"fs": fs, "_filter": {"FilterRule": list(rules)}, "_group": SOURCE}
+    is_slow = rclone.call("operations/fsinfo", fs=fs)["Features"]["SlowHash"]
+    opt = listing_options(() if is_slow else [kind])
+    files = rclone.ask("operations/list", remote="", opt=opt, **asked)
+    hashes = rclone.ask("operations/hashsum", hashType=kind, **asked) if is_slow else None
+    return AskedSource(called=called, kind=kind, files=files, hashes=hashes)
 
 
 def unread_folders(rclone: Rclone) -> list[str]:

@@ -24,13 +24,14 @@ from outreach_assets.steps.backups.places import FROM
 from outreach_assets.steps.backups.prove import read_hashes
 from outreach_assets.steps.backups.rclone import RcloneError
 from outreach_assets.steps.backups.source_listing import (
+    ListedSource,
     SourceGoneError,
-    SourceListing,
+    ask_source,
     unread_folders,
 )
 from outreach_core.file_destinations import (
-    copy_in,
     copy_in_bytes,
+    copy_in_source,
     drop_twins,
     folders_among,
 )
@@ -166,12 +167,10 @@ def _compared(job: Job) -> tuple[Compared, HashKinds, str | None]:
     job.step("listing")
     kinds = known_kinds(job)
     asked_there = ask_there(job, kinds.there)
-    source, source_error = _source(job, kinds.source)
+    source, source_error = _listed_source(job, kinds.source)
     with job.postgres.connect() as connection:
-        if source is None:
-            copy_in(connection, "listed_source", ())
-        else:
-            source.copy_in(connection, lambda file: file.size_bytes >= 0)
+        with_bytes = (file for file in source.files if file.size_bytes >= 0)
+        copy_in_source(connection, with_bytes, source.hashes)
         if job.policy.source in MAY_HAVE_TWINS:
             drop_twins(connection)
         if source_error is None:
@@ -184,14 +183,13 @@ def _compared(job: Job) -> tuple[Compared, HashKinds, str | None]:
     return compared, kinds, source_error
 
 
-def _source(job: Job, kind: str) -> tuple[SourceListing | None, str | None]:
+def _listed_source(job: Job, kind: str) -> tuple[ListedSource, str | None]:
     """What is there must be proven also when the source is gone: then most of all."""
     try:
-        source = SourceListing(job.rclone, f"{FROM}:", job.source.fs, kind, job.rules)
-        source.wait()
+        asked = ask_source(job.rclone, f"{FROM}:", job.source.fs, kind, job.rules)
+        return asked.answered(), None
     except (SourceGoneError, RcloneError) as error:
-        return None, str(error)
-    return source, None
+        return ListedSource(iter(()), None), str(error)
 
 
 def _unread(connection: Connection, job: Job) -> str | None:
