@@ -15,7 +15,6 @@ from outreach_assets.command_line.show import print_json, print_table
 if TYPE_CHECKING:
     from outreach_assets.steps.backups.back_up import Outcome
 
-
 app = typer.Typer(
     no_args_is_help=True, help="Folders to several clouds by policy, and the database."
 )

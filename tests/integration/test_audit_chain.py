@@ -52,7 +52,6 @@ with postgres.connect() as connection:
 @pytest.fixture
 def log(postgres: Postgres) -> Postgres:
     """Migrated, with events at positions 3 to 12: 1 seals what was before, 2 is the migration's."""
-    migrate(postgres)
     given_events(postgres, 10)
     return postgres
 
@@ -235,7 +234,6 @@ def test_columns_that_come_later_are_hashed_from_then_on(log: Postgres) -> None:
 
 
 def test_two_writers_at_once_make_one_chain(postgres: Postgres) -> None:
-    migrate(postgres)
 
     def write(writer: int) -> None:
         for _ in range(10):

@@ -41,7 +41,6 @@ def audited(postgres: Postgres) -> list[str]:
 
 
 def test_a_policy_is_kept_changed_switched_and_removed(postgres: Postgres) -> None:
-    migrate(postgres)
     add_policy(postgres, POLICY, command_event)
     assert get_policy(postgres, "f1") == POLICY
     assert (

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.restorable_files import RecordedFile, known_places, recorded_files, sample_of
 
@@ -37,7 +36,6 @@ CASES = {
 
 
 def test_the_newest_certainty_counts_and_a_seed_chooses_the_same_again(postgres: Postgres) -> None:
-    migrate(postgres)
     for path, (rows, _) in CASES.items():
         given(postgres, path, *rows)
     assert recorded_files(postgres, "docs") == {

@@ -224,7 +224,6 @@ def test_descriptions_have_50_to_300_characters(postgres: Postgres) -> None:
 
 
 def test_a_table_with_rows_is_refused_by_name(postgres: Postgres) -> None:
-    migrate(postgres)
     with postgres.connect() as connection:
         connection.execute("INSERT INTO marketing.people_master (unique_id) VALUES ('p1')")
     with pytest.raises(SampleRefusedError, match=r"marketing\.people_master .* `--replace`"):
@@ -233,7 +232,6 @@ def test_a_table_with_rows_is_refused_by_name(postgres: Postgres) -> None:
 
 
 def test_a_named_database_is_refused_unless_asked_for(postgres: Postgres) -> None:
-    migrate(postgres)
     with pytest.raises(SampleRefusedError, match="not the embedded database"):
         load_sample(postgres, size=SampleSize.DEMO, seed=1, target=SampleTarget.NAMED)
 
@@ -264,7 +262,6 @@ def test_a_load_cut_short_leaves_the_tables_as_they_were(postgres: Postgres) -> 
 
 
 def test_progress_ends_at_one(postgres: Postgres) -> None:
-    migrate(postgres)
     heard: list[float] = []
     load_sample(
         postgres,

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Connection, Postgres
 from outreach_core.task_changes import (
     cancel_task,
@@ -59,7 +58,6 @@ RESULT = TaskOutput(name="r.json", content_type="application/json", size_bytes=2
 @pytest.fixture
 def postgres(postgres: Postgres) -> Postgres:
     """Migrated, with the users anna and bob."""
-    migrate(postgres)
     with postgres.connect() as connection:
         for user in ("anna", "bob"):
             add_user(connection, user, is_operator=False, now=T0)

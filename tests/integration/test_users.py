@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.users import (
     UserError,
@@ -18,12 +17,6 @@ from outreach_core.users import (
 )
 
 T0 = datetime(2026, 11, 22, 8, tzinfo=UTC)
-
-
-@pytest.fixture
-def postgres(postgres: Postgres) -> Postgres:
-    migrate(postgres)
-    return postgres
 
 
 def test_a_token_is_good_until_it_is_revoked(postgres: Postgres) -> None:

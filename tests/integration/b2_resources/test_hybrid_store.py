@@ -21,7 +21,6 @@ from b2_resources.resource import B2Resource
 from b2_resources.s3_store import S3Store
 from outreach_assets.resources import NeonResource
 from outreach_core.audit import STORE_RECONCILED, EventFilter, latest_events
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from sensors.owed_objects import owed_objects_sensor
 from tests.servers.fault_proxy import Fault, FaultProxy
@@ -206,7 +205,6 @@ def test_a_stopped_server_is_an_outage_too(tmp_path: Path) -> None:
 def test_the_sensor_brings_what_is_owed_and_tells_it(
     proxy: FaultProxy, far: S3Store, postgres: Postgres, tmp_path: Path
 ) -> None:
-    migrate(postgres)
     store = reopened(proxy, tmp_path)
     outage(proxy)
     store.put_bytes("k", b"1")

@@ -7,7 +7,6 @@ import dagster as dg
 from b2_resources.resource import B2Resource
 from outreach_assets.assets.audit import AUDIT_EXPORT, audit_log_export
 from outreach_assets.resources import NeonResource, PrivateDuckDBResource
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from tests.tampering import given_days, given_events, tamper
 
@@ -28,7 +27,6 @@ def materialized(postgres: Postgres, home: Path) -> dg.ExecuteInProcessResult:
 def test_finished_days_are_exported_and_the_chain_is_checked(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    migrate(postgres)
     given_events(postgres, 6)
     given_days(postgres, [3, 2])
     first = materialized(postgres, tmp_path)

@@ -18,7 +18,6 @@ from outreach_assets.steps.snapshots.drill import choose_snapshot
 from outreach_assets.steps.snapshots.retention import Keep
 from outreach_assets.steps.upload import publish
 from outreach_core.audit import SNAPSHOT_REMOVED
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.states import ALL_STATES
 from tests.given import a_company, a_person, export_raw
@@ -115,7 +114,6 @@ def test_any_snapshot_may_be_drawn(store: LocalStore, tmp_path: Path) -> None:
 def test_what_is_wrong_in_the_store_fails_the_check(
     store: LocalStore, postgres: Postgres, tmp_path: Path
 ) -> None:
-    migrate(postgres)
     given_snapshots(store, tmp_path)
     result = materialized(verified_snapshots, tmp_path, postgres)
     found = numbers(result, "verified_snapshots")
@@ -133,7 +131,6 @@ def test_what_is_wrong_in_the_store_fails_the_check(
 def test_retention_removes_what_it_may_and_fails_for_a_state_with_a_run_in_it(
     store: LocalStore, postgres: Postgres, tmp_path: Path
 ) -> None:
-    migrate(postgres)
     given_snapshots(store, tmp_path)
     retention = build_retention(Keep(snapshots=1, days=0))
     with claimed(postgres, ["OH"], run_id="r", version=V2, abandoned=lambda _run: None) as claim:

@@ -9,7 +9,6 @@ import pytest
 from outreach_assets.resources import NeonResource
 from outreach_core.audit import RUN_FINISHED, WHO_TAG, EventFilter, latest_events
 from outreach_core.audit_chain import check_chain
-from outreach_core.migrate import migrate
 from outreach_core.postgres import DatabaseRefusedError, Postgres
 from sensors.run_outcomes import run_outcomes_sensor
 
@@ -33,7 +32,6 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def neon(postgres: Postgres) -> NeonResource:
-    migrate(postgres)
     return NeonResource(connection_string=postgres.conninfo)
 
 

@@ -16,7 +16,6 @@ from outreach_core.audit import (
     operator,
     write_event,
 )
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from tests.tampering import given_days, given_events, tamper
 
@@ -25,7 +24,6 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def outreach(postgres: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    migrate(postgres)
     monkeypatch.setenv("OUTREACH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NEON_CONNECTION_STRING", postgres.url)
 

@@ -9,14 +9,12 @@ from typer.testing import CliRunner
 
 from outreach_assets.command_line.main import app
 from outreach_core.destinations import DestinationError
-from outreach_core.migrate import migrate
 from outreach_core.policies import WrongPolicyError
 from outreach_core.postgres import Postgres
 
 
 @pytest.fixture
 def source(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    migrate(postgres)
     monkeypatch.setenv("NEON_CONNECTION_STRING", postgres.url)
     monkeypatch.setenv("OUTREACH_HOME", str(tmp_path / "home"))
     folder = tmp_path / "docs"

@@ -9,7 +9,6 @@ from typer.testing import CliRunner, Result
 
 from outreach_assets.command_line.main import app
 from outreach_core.errors import SettingsError
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from tests.given import COMPANY_MASTER, a_company, a_person, given_rows, given_sql
 
@@ -112,7 +111,6 @@ def test_a_cell_cannot_colour_or_command_the_terminal(
 
 
 def test_the_log_is_listed_and_counted(outreach: Command, postgres: Postgres) -> None:
-    migrate(postgres)
     given_sql(postgres, LOGGED)
     listed = outreach("list").output
     for shown in ("[red]Acme", "Missing title", "A•••", "2025-11-18 01:00"):

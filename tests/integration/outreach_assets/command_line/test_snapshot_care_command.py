@@ -13,7 +13,6 @@ from b2_resources.local_store import LocalStore
 from outreach_assets.command_line.main import app
 from outreach_assets.steps.snapshots.restore import TargetInUseError
 from outreach_assets.steps.upload import publish
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.states import UnknownStateError
 from tests.given import a_company, a_person, export_raw
@@ -32,7 +31,6 @@ def outreach(
     store: LocalStore, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Command:
     """With three old snapshots of WV in a folder."""
-    migrate(postgres)
     for version in VERSIONS:
         manifests = export_raw(
             tmp_path, [a_company(company_name=version)], [a_person(title=None)], version=version

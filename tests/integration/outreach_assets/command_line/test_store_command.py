@@ -9,7 +9,6 @@ from typer.testing import CliRunner, Result
 
 from outreach_assets.command_line.main import app
 from outreach_core.audit import EventFilter, latest_events
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.rclone_s3 import RcloneS3
@@ -27,7 +26,6 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
 def outreach(
     proxy: FaultProxy, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Command:
-    migrate(postgres)
     monkeypatch.setenv("NEON_CONNECTION_STRING", postgres.url)
     bucket = f"b{abs(hash(tmp_path)):x}"
     proxy.server.make_bucket(bucket)

@@ -13,7 +13,6 @@ from outreach_assets.command_line.main import app
 from outreach_assets.command_line.part_client import PartSender
 from outreach_assets.tools.process_task import process_task
 from outreach_core.errors import SettingsError
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.users import add_user
 from tests.integration.outreach_assets.tools.task_at_hand import LEADS, TasksAtHand, clock
@@ -24,7 +23,6 @@ from tests.servers.outreach_serve import outreach_serve
 def tasks(
     postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TasksAtHand]:
-    migrate(postgres)
     with postgres.connect() as connection:
         added = add_user(connection, "anna", is_operator=False, now=clock())
     home = tmp_path / "home"

@@ -7,7 +7,6 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from outreach_assets.command_line.main import app
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.users import UserError
 
@@ -19,7 +18,6 @@ def outreach(*words: str) -> Result:
 def test_a_user_is_made_listed_and_shut_out(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    migrate(postgres)
     monkeypatch.setenv("NEON_CONNECTION_STRING", postgres.url)
     monkeypatch.setenv("NEON_SSLMODE", "disable")
     made = json.loads(outreach("add", "anna", "--operator", "--json").stdout)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from outreach_assets.tables.catalogue import TABLES
 from outreach_assets.tables.table import Verdict
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.states import UNASSIGNED
 from tests.given import export_states, given_rows, given_sql
@@ -75,7 +74,6 @@ def exported(exports: Path, name: str, columns: list[str]) -> Counter[str]:
 def test_what_is_exported_is_what_was_there(
     postgres: Postgres, companies: Rows, people: Rows
 ) -> None:
-    migrate(postgres)
     given_sql(postgres, "TRUNCATE marketing.company_master, marketing.people_master")
     companies = keyed(companies, "company_unique_id", "c")
     people = keyed(people, "unique_id", "p")

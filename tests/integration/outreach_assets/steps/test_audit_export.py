@@ -19,7 +19,6 @@ from outreach_assets.steps.audit_export import (
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_core.audit import AUDIT_EXPORTED, EventFilter, latest_events
 from outreach_core.audit_chain import Break
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from tests.given import a_duck
 from tests.tampering import given_days, given_events, rehash, tamper
@@ -37,7 +36,6 @@ def duck(tmp_path: Path) -> Iterator[Duck]:
 @pytest.fixture
 def log(postgres: Postgres) -> Postgres:
     """Positions 1 to 5 were yesterday's yesterday, 6 to 9 of the day after it, 10 to 12 are new."""
-    migrate(postgres)
     given_events(postgres, 10)
     given_days(postgres, [5, 4])
     return postgres

@@ -17,7 +17,6 @@ from b2_resources.local_store import LocalStore
 from outreach_assets.steps.manifest import Manifest
 from outreach_assets.steps.upload import Outcome, Published, publish
 from outreach_assets.tables.catalogue import tables_for
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from outreach_core.sample_data import SampleSize, SampleTarget, load_sample
 from tests.given import export_states
@@ -186,7 +185,6 @@ def disagreements(
 def test_the_oracle_agrees_with_every_row(
     postgres: Postgres, tmp_path: Path, size: SampleSize, company_not_valid: str
 ) -> None:
-    migrate(postgres)
     load_sample(postgres, size=size, seed=11, target=SampleTarget.EMBEDDED)
     store, manifests = publish_everything(postgres, tmp_path, company_not_valid)
     warns_of = [COMPANY_NOT_VALID] if company_not_valid == "warn" else []
@@ -207,7 +205,6 @@ def test_the_oracle_agrees_with_every_row(
 def test_files_have_the_sources_columns_in_its_order(
     postgres: Postgres, tmp_path: Path, table: str
 ) -> None:
-    migrate(postgres)
     manifest = export_states(postgres, tmp_path)["WV"]
     with postgres.connect() as connection:
         source = [

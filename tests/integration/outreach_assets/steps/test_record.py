@@ -23,7 +23,6 @@ from outreach_assets.steps.record import (
     sweep_abandoned,
 )
 from outreach_core.audit import events_of_run
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from tests.given import VERSION, given_sql
 
@@ -77,7 +76,6 @@ def open_runs(postgres: Postgres) -> list[tuple[str, str]]:
 
 
 def test_each_state_of_a_run_has_one_row(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "PA", "WV") as claim:
         claim.close({"WV": PUBLISHED, "PA": Ending(status=Status.HELD)})
     assert sorted(audit(postgres)) == [("PA", "held"), ("WV", "published")]
@@ -85,7 +83,6 @@ def test_each_state_of_a_run_has_one_row(postgres: Postgres) -> None:
 
 
 def test_a_row_says_what_readers_ask_for(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "WV") as claim:
         claim.close({"WV": PUBLISHED})
     with postgres.connect() as connection:
@@ -101,7 +98,6 @@ def test_a_row_says_what_readers_ask_for(postgres: Postgres) -> None:
 
 
 def test_closing_again_writes_nothing(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "WV") as claim:
         claim.close({"WV": PUBLISHED})
         claim.close({"WV": Ending(status=Status.FAILED)})
@@ -112,7 +108,6 @@ def test_two_who_close_the_same_states_at_once_do_not_wait_for_each_other(
     postgres: Postgres,
 ) -> None:
     """In opposite orders: each must lock the open rows in one order, and the audit log last."""
-    migrate(postgres)
     with ThreadPoolExecutor(2) as pool:
         for run in ("r1", "r2", "r3", "r4", "r5"):
             with a_claim(postgres, "OH", "PA", "WV", run_id=run) as claim:
@@ -125,7 +120,6 @@ def test_two_who_close_the_same_states_at_once_do_not_wait_for_each_other(
 def test_of_two_claimers_at_once_the_second_is_told_which_state_is_busy(
     postgres: Postgres,
 ) -> None:
-    migrate(postgres)
     with a_claim(postgres, "PA", "WV") as first:
         with a_claim(postgres, "OH", "WV", run_id="r2") as second:
             assert second.busy == ["WV"]
@@ -138,7 +132,6 @@ def test_of_two_claimers_at_once_the_second_is_told_which_state_is_busy(
 
 
 def test_a_run_that_only_wants_busy_states_is_refused(postgres: Postgres) -> None:
-    migrate(postgres)
     with (
         a_claim(postgres, "WV"),
         pytest.raises(StateBusyError, match="in WV:"),
@@ -149,7 +142,6 @@ def test_a_run_that_only_wants_busy_states_is_refused(postgres: Postgres) -> Non
 
 
 def test_a_run_that_waits_to_try_again_is_not_taken_for_dead(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "WV") as first:
         first.wait()
     assert sweep_abandoned(postgres, lambda _run: None) == []
@@ -161,21 +153,18 @@ def test_a_run_that_waits_to_try_again_is_not_taken_for_dead(postgres: Postgres)
 
 
 def test_other_states_can_be_claimed_meanwhile(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "PA") as first, a_claim(postgres, "WV", run_id="r2") as second:
         first.hold()
         second.hold()
 
 
 def test_a_sweep_leaves_the_living_alone(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "WV"):
         assert sweep_abandoned(postgres, abandoned=pytest.fail) == []
     assert open_runs(postgres) == [("r1", "WV")]
 
 
 def test_a_run_that_raised_without_closing_is_swept_once(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "WV"):
         pass
     found: list[OpenRun] = []
@@ -186,7 +175,6 @@ def test_a_run_that_raised_without_closing_is_swept_once(postgres: Postgres) -> 
 
 
 def test_a_sweep_that_fails_leaves_the_run_for_the_next_one(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "WV"):
         pass
 
@@ -240,7 +228,6 @@ def wait_until_claimable(postgres: Postgres, state: str) -> None:
 
 
 def test_a_killed_run_is_swept_by_the_next_run_of_its_state(postgres: Postgres) -> None:
-    migrate(postgres)
     found: list[OpenRun] = []
     with a_killed_claimer(postgres), a_claim(postgres, "WV", run_id="next", found=found) as claim:
         claim.close({"WV": PUBLISHED})
@@ -251,7 +238,6 @@ def test_a_killed_run_is_swept_by_the_next_run_of_its_state(postgres: Postgres) 
 
 
 def test_a_killed_run_is_swept_everywhere_by_the_sensor(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_killed_claimer(postgres):
         sweep_abandoned(postgres, abandoned=lambda _run: None)
     assert sorted(audit(postgres, "killed")) == [("PA", "killed"), ("WV", "killed")]
@@ -259,7 +245,6 @@ def test_a_killed_run_is_swept_everywhere_by_the_sensor(postgres: Postgres) -> N
 
 
 def test_a_claim_whose_connection_was_lost_says_so_before_publishing(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "WV") as claim:
         given_sql(postgres, BACKENDS)
         with pytest.raises(ClaimLostError, match="held the states"):
@@ -267,7 +252,6 @@ def test_a_claim_whose_connection_was_lost_says_so_before_publishing(postgres: P
 
 
 def test_a_run_that_lost_its_claim_still_leaves_its_row(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "WV") as claim:
         given_sql(postgres, BACKENDS)
         claim.close({"WV": PUBLISHED})
@@ -275,7 +259,6 @@ def test_a_run_that_lost_its_claim_still_leaves_its_row(postgres: Postgres) -> N
 
 
 def test_a_run_whose_state_was_taken_over_does_not_add_a_row(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "WV") as first:
         given_sql(postgres, BACKENDS)
         with a_claim(postgres, "WV", run_id="r2") as second:
@@ -286,7 +269,6 @@ def test_a_run_whose_state_was_taken_over_does_not_add_a_row(postgres: Postgres)
 
 
 def test_a_retry_of_the_same_run_closes_what_the_first_attempt_opened(postgres: Postgres) -> None:
-    migrate(postgres)
     with a_claim(postgres, "WV"):
         pass
     found: list[OpenRun] = []
@@ -297,7 +279,6 @@ def test_a_retry_of_the_same_run_closes_what_the_first_attempt_opened(postgres: 
 
 
 def test_a_retry_of_a_run_that_is_closed_adds_no_row(postgres: Postgres) -> None:
-    migrate(postgres)
     for _attempt in range(2):
         with a_claim(postgres, "WV") as claim:
             claim.close({"WV": PUBLISHED})

@@ -31,7 +31,6 @@ from outreach_assets.steps.alerts.channels import (
 from outreach_assets.steps.alerts.delivery import deliver
 from outreach_assets.steps.alerts.mail import Mail, MailServer
 from outreach_assets.steps.alerts.webhook import Webhook
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from tests.given import given_sql
 from tests.servers.rclone_s3 import make_certificate
@@ -127,7 +126,6 @@ class Watch:
 
 @pytest.fixture
 def watch(postgres: Postgres, channels: list[Channel]) -> Watch:
-    migrate(postgres)
     return Watch(postgres, channels)
 
 

@@ -122,7 +122,6 @@ def test_the_counts_are_of_records_and_what_waits_is_of_log_rows(logged: Postgre
 
 
 def test_an_empty_log_is_no_failures(postgres: Postgres) -> None:
-    migrate(postgres)
     assert newest_failures(postgres, Wanted(), limit=1) == ([], 0)
     assert failure_stats(postgres, Wanted()).by_type == {"company": 0, "person": 0}
 

@@ -8,7 +8,6 @@ import pytest
 from outreach_assets.steps.failures.log import Recorded, pipeline_id, record_failures
 from outreach_assets.steps.private_duckdb import Duck
 from outreach_assets.tables.catalogue import TABLES
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from tests.given import Row, a_company, a_duck, a_person, given_sql, judge_raw
 
@@ -19,12 +18,6 @@ MONDAY, TUESDAY = "20251117021500", "20251118021500"
 def duck(tmp_path: Path) -> Iterator[Duck]:
     with a_duck(tmp_path) as opened:
         yield opened
-
-
-@pytest.fixture
-def postgres(postgres: Postgres) -> Postgres:
-    migrate(postgres)
-    return postgres
 
 
 def record(

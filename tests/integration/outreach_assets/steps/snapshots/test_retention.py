@@ -37,7 +37,6 @@ from outreach_assets.steps.snapshots.retention import (
 )
 from outreach_assets.steps.upload import differing_objects
 from outreach_core.audit import SNAPSHOT_REMOVED
-from outreach_core.migrate import migrate
 from outreach_core.postgres import Postgres
 from tests.given import given_history, given_sql
 from tests.servers.fault_proxy import FaultProxy
@@ -175,7 +174,6 @@ def test_whatever_the_history_and_the_kills_what_is_left_is_whole_and_chained(
     keeps: Sequence[Keep],
     kills: Sequence[int],
 ) -> None:
-    migrate(postgres)
     empty_audit_log(postgres)
     with tempfile.TemporaryDirectory() as folder:
         store = LocalStore(Path(folder))
@@ -198,7 +196,6 @@ def test_whatever_the_history_and_the_kills_what_is_left_is_whole_and_chained(
 def test_killed_before_any_write_the_next_pruning_leaves_nothing_behind(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    migrate(postgres)
     for writes in range(30):
         root = tmp_path / str(writes)
         store = LocalStore(root)
@@ -222,7 +219,6 @@ def test_killed_before_any_write_the_next_pruning_leaves_nothing_behind(
 def test_a_process_killed_while_it_prunes_leaves_what_the_next_one_finishes(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    migrate(postgres)
     store = LocalStore(tmp_path)
     history = [f"20260101{number:06}" for number in range(120)]
     manifests = given_history(store, history)
@@ -264,7 +260,6 @@ def wait_until_free(postgres: Postgres) -> None:
 def test_a_run_cleans_the_files_of_a_pruning_that_was_killed(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    migrate(postgres)
     store = LocalStore(tmp_path)
     given_history(store, DAYS[:2])
     with pytest.raises(KilledError):
@@ -276,7 +271,6 @@ def test_a_run_cleans_the_files_of_a_pruning_that_was_killed(
 def test_pruning_leaves_receipts_and_events_and_says_what_it_did(
     store: ObjectStore, postgres: Postgres
 ) -> None:
-    migrate(postgres)
     manifests = given_history(store, DAYS)
     plan = plan_state(store, "WV", Keep(snapshots=2, days=0), NOW)
     assert list(plan.doomed) == DAYS[:2]
@@ -293,7 +287,6 @@ def test_pruning_leaves_receipts_and_events_and_says_what_it_did(
 
 
 def test_days_keep_what_the_number_would_not(store: ObjectStore, postgres: Postgres) -> None:
-    migrate(postgres)
     given_history(store, DAYS)
     done = pruned(store, postgres, Keep(snapshots=1, days=2))
     assert [one.version for one in done.removed] == DAYS[:2]
@@ -316,7 +309,6 @@ class LockLosingStore(LocalStore):
 
 
 def test_without_its_lock_pruning_deletes_nothing_more(postgres: Postgres, tmp_path: Path) -> None:
-    migrate(postgres)
     manifests = given_history(LocalStore(tmp_path), DAYS)
     failure = pruned(LockLosingStore(tmp_path, postgres), postgres).failure
     assert isinstance(failure, ClaimLostError)
@@ -330,7 +322,6 @@ def test_without_its_lock_pruning_deletes_nothing_more(postgres: Postgres, tmp_p
 def test_the_last_good_one_stays_while_what_is_newer_was_held_and_released(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    migrate(postgres)
     store = LocalStore(tmp_path)
     manifests = given_history(store, DAYS)
     for version in DAYS[2:]:
@@ -342,7 +333,6 @@ def test_the_last_good_one_stays_while_what_is_newer_was_held_and_released(
 
 
 def test_a_state_with_a_run_in_it_is_left_alone(postgres: Postgres, tmp_path: Path) -> None:
-    migrate(postgres)
     store = LocalStore(tmp_path)
     given_history(store, DAYS)
     with claimed(
@@ -356,7 +346,6 @@ def test_a_state_with_a_run_in_it_is_left_alone(postgres: Postgres, tmp_path: Pa
 def test_nothing_is_deleted_on_the_word_of_a_manifest_that_names_what_is_not_its_own(
     store: ObjectStore, postgres: Postgres
 ) -> None:
-    migrate(postgres)
     manifests = given_history(store, DAYS)
     theirs = manifests[DAYS[1]].model_copy(update={"files": manifests[DAYS[3]].files})
     store.put_bytes(theirs.key, theirs.body)
@@ -384,7 +373,6 @@ def b2(b2_server: FaultProxy) -> S3Config:
 def test_what_a_bucket_hides_of_pruned_snapshots_is_gone_too(
     b2: S3Config, postgres: Postgres
 ) -> None:
-    migrate(postgres)
     store = S3Store(b2)
     manifests = given_history(store, DAYS)
     store.delete(manifests[DAYS[0]].files[0].key)  # hidden before: the bytes are billed still
@@ -404,7 +392,6 @@ def test_what_a_bucket_hides_of_pruned_snapshots_is_gone_too(
 def test_a_hybrid_store_keeps_pruned_snapshots_on_neither_side(
     b2: S3Config, postgres: Postgres, tmp_path: Path
 ) -> None:
-    migrate(postgres)
     near, far = LocalStore(tmp_path), S3Store(b2)
     manifests = given_history(HybridStore(near=near, far=far), DAYS[:2])
     store = HybridStore(near=near, far=far)
@@ -419,7 +406,6 @@ def test_a_hybrid_store_keeps_pruned_snapshots_on_neither_side(
 def test_killed_among_hidden_versions_the_next_pruning_removes_the_rest(
     b2: S3Config, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    migrate(postgres)
     store = S3Store(b2)
     manifests = given_history(store, DAYS[:2])
     dying, left = S3Store(b2), [9]
